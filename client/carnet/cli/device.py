@@ -1,0 +1,200 @@
+"""`carnet device`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import RenderableType
+from rich.text import Text
+from typer import Argument, Option
+
+from carnet.card import fetch_card
+from carnet.cli.command import Answer, Desk, command
+from carnet.cli.completion import describe_renewal
+from carnet.cli.exits import Exit
+from carnet.cli.files import read_file
+from carnet.cli.kit import read_words
+from carnet.cli.options import CardOption
+from carnet.cli.passphrases import choose_passphrase, read_passphrase
+from carnet.cli.plain import plain
+from carnet.cli.recovery import WordsOption
+from carnet.cli.running import make_group
+from carnet.cli.steps import showing_steps
+from carnet.cli.terminal import facts, table
+from carnet.cli.times import format_time, parse_moment
+from carnet.devices import OwnDevice, list_devices
+from carnet.errors import NotFoundError
+from carnet.pairing import PairingRequest, approve_device, join, request_pairing
+from carnet.qr import QrError, format_qr_text
+from carnet.revocation import remove_lost_device
+from carnet.session import Session
+from carnet.short_code import derive_short_code, format_short_code
+from carnet.short_ids import is_beginning, shorten
+from carnet.whole_file import replace_file
+
+device = make_group("List, add and remove your devices.")
+
+
+@device.command("list")
+@command
+def list_own_devices(desk: Desk) -> Answer:
+    """List your devices."""
+    with desk.open_session() as session:
+        devices = list_devices(session)
+    lines = table("Device", "Name", "Since", "")
+    for one in devices:
+        lines.add_row(
+            Text(shorten(one.device), style="cyan"), plain(one.name or "?"), format_time(one.enrolled_at), _state(one)
+        )
+    return Answer({"devices": [_describe(one) for one in devices]}, [lines])
+
+
+@device.command("request")
+@command
+def request_device(
+    desk: Desk,
+    *,
+    card: CardOption,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="Write the request to FILE, to be carried over.")
+    ] = None,
+) -> Answer:
+    r"""On a new device: ask to join. Carry the request to a device that you have, and approve it there.
+
+    \b
+    Example:
+      carnet --home ~/.carnet-tablet device request --card card.jws --out request.json
+    """
+    request = request_pairing(
+        desk.home, fetch_card(card), passphrase=choose_passphrase(desk.terminal, desk.passphrase_file)
+    )
+    shown: list[RenderableType] = [facts(("Short code", Text(request.short_code, style="bold")))]
+    if out is not None:
+        replace_file(out, request.text.encode() + b"\n")
+        shown.append(Text(f"The request is in {plain(str(out))}. On a device that you have:"))
+    elif desk.terminal.console.is_terminal:
+        shown += [_qr(request.text), Text(request.text)]
+    else:
+        shown.append(Text(request.text))
+    shown.append(Text("  carnet device approve request.json --out answer.json", style="dim"))
+    return Answer({"request": request.text, "short_code": request.short_code, "out": str(out) if out else None}, shown)
+
+
+@device.command("approve")
+@command
+def approve(
+    desk: Desk,
+    request_file: Annotated[Path, Argument(metavar="REQUEST", help="The file with the new device's request.")],
+    *,
+    out: Annotated[Path, Option("--out", metavar="FILE", help="Where to write the answer for the new device.")],
+    name: Annotated[str, Option("--name", metavar="NAME", help="What to call the new device.")] = "second device",
+    yes: Annotated[bool, Option("--yes", help="The short codes were compared: do not ask.")] = False,
+) -> Answer:
+    """On a device that you have: let the new one in. Compare the short code on both screens first.
+
+    The answer holds your keys, sealed so that the new device alone opens it.
+    """
+    request = PairingRequest.parse(read_file(request_file).decode("utf-8", errors="replace"))
+    with desk.open_session() as session:
+        desk.terminal.show(facts(("Short code", Text(request.short_code, style="bold"))))
+        question = "Does the new device show the same code?"
+        if not desk.terminal.agrees(question, is_said=yes):
+            desk.terminal.say("The device was not let in.")
+            return Answer({"approved": False, "short_code": request.short_code}, exit=Exit.REFUSED)
+        replace_file(out, approve_device(session, request, name=name))
+    return Answer(
+        {"approved": True, "short_code": request.short_code, "out": str(out)},
+        [
+            Text(f"The answer is in {plain(str(out))}. On the new device:"),
+            Text("  carnet device join answer.json", style="dim"),
+        ],
+    )
+
+
+@device.command("join")
+@command
+def join_as_device(
+    desk: Desk,
+    answer_file: Annotated[Path, Argument(metavar="ANSWER", help="The file that `carnet device approve` wrote.")],
+) -> Answer:
+    """On the new device: finish joining. Afterwards it does all that your other devices do."""
+    answer = read_file(answer_file)
+    with join(desk.home, answer, passphrase=read_passphrase(desk.terminal, desk.passphrase_file)) as session:
+        code = format_short_code(derive_short_code(session.identity))
+        return Answer(
+            {"identity": str(session.identity), "short_code": code, "device": str(session.device)},
+            [Text("This device has joined. Check that this is you:"), facts(("Short code", Text(code, style="bold")))],
+        )
+
+
+@device.command("remove")
+@command
+def remove(
+    desk: Desk,
+    device_name: Annotated[
+        str, Argument(metavar="DEVICE", help="The beginning of its id, as `carnet device list` shows it, or its name.")
+    ],
+    *,
+    since: Annotated[
+        str | None,
+        Option("--since", metavar="TIME", help="When it was lost: what it did since is undone. Now, if not given."),
+    ] = None,
+    words_file: WordsOption = None,
+    yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
+) -> Answer:
+    r"""Shut a lost or stolen device out for good, with everything that it did since.
+
+    The 24 words of your recovery kit are needed: a thief does not have them. All your keys are renewed. It can be
+    interrupted and run again, or finished with `carnet revoke --complete`.
+
+    \b
+    Example:
+      carnet device remove laptop --since "2026-11-20 18:00"
+    """
+    with desk.open_session() as session:
+        found = _find(session, device_name)
+        now = session.clock()
+        lost_at = now if since is None else parse_moment(since, now=now)
+        question = f"Shut out “{plain(found.name or shorten(found.device))}”, as of {format_time(lost_at)}?"
+        if not desk.terminal.agrees(question, is_said=yes):
+            desk.terminal.say("Nothing was removed.")
+            return Answer({"removed": False, "device": str(found.device)}, exit=Exit.REFUSED)
+        words = read_words(desk.terminal, words_file)
+        with showing_steps(desk.terminal) as on_step:
+            done, dropped = remove_lost_device(session, found.device, words, since=lost_at, on_step=on_step)
+        more, lines, code = describe_renewal(session, done)
+    shown = [Text("The device is shut out, and your keys are new."), *lines]
+    shown += [Text(f"Unlocking with {slot.kind.value} has to be set up anew.", style="yellow") for slot in dropped]
+    return Answer({"removed": True, "device": str(found.device), "since": lost_at, **more}, shown, code)
+
+
+def _find(session: Session, text: str) -> OwnDevice:
+    devices = [one for one in list_devices(session) if one.void_from is None]
+    by_id = [one for one in devices if is_beginning(text, one.device)]
+    by_name = [one for one in devices if (one.name or "").casefold() == text.casefold()]
+    for matches in (by_id, by_name):
+        if len(matches) == 1:
+            return matches[0]
+    raise NotFoundError("no device in use, or more than one, is called or begins like this: see `carnet device list`")
+
+
+def _state(one: OwnDevice) -> Text:
+    if one.is_this:
+        return Text("this one", style="green")
+    return Text() if one.void_from is None else Text(f"shut out as of {format_time(one.void_from)}", style="dim")
+
+
+def _describe(one: OwnDevice) -> dict[str, object]:
+    return {
+        "device": str(one.device),
+        "name": one.name,
+        "enrolled_at": one.enrolled_at,
+        "void_from": one.void_from,
+        "is_this": one.is_this,
+    }
+
+
+def _qr(text: str) -> Text:
+    try:
+        return Text.from_ansi(format_qr_text(text))
+    except QrError:
+        return Text()

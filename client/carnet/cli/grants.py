@@ -1,0 +1,81 @@
+"""`carnet grants`."""
+
+from rich.text import Text
+
+from carnet.access import RecordAccess
+from carnet.cli.command import Answer, Desk, command
+from carnet.cli.grantees import name_grantee
+from carnet.cli.plain import plain
+from carnet.cli.terminal import table
+from carnet.cli.times import format_span, format_time
+from carnet.cli.whose_record import compartment_names, open_own
+from carnet.grant_book import load_grants
+from carnet.grants import GrantState, GrantStatus, list_grants
+from carnet.revocation import is_under_way
+from carnet.short_ids import shorten
+
+_STYLES = {
+    GrantState.IN_FORCE: "green",
+    GrantState.COMING: "cyan",
+    GrantState.EXPIRED: "dim",
+    GrantState.REVOKED: "dim",
+    GrantState.INCOMPLETE: "yellow",
+}
+
+
+@command
+def grants(desk: Desk) -> Answer:
+    """List everybody whom you let in, now or ever: what they may do, and until when."""
+    with desk.open_session() as session:
+        access = open_own(session)
+        statuses = list_grants(load_grants(session, access), now=session.clock())
+        names = {status.grant.body.grantee: name_grantee(session, status.grant.body.grantee) for status in statuses}
+        unfinished = is_under_way(session)
+    lines = table("Grant", "Who", "May", "Scope", "State", "Until")
+    for status in statuses:
+        body = status.grant.body
+        lines.add_row(
+            Text(shorten(body.id), style="cyan"),
+            plain(names[body.grantee]),
+            body.permission.value,
+            plain(scope(status, access)),
+            Text(status.state.value, style=_STYLES[status.state]),
+            format_time(body.expires) + (f" ({format_span(status.seconds_left)})" if status.seconds_left else ""),
+        )
+    shown = [lines if statuses else Text("You have not let anybody in.")]
+    if unfinished:
+        shown.append(Text("A revocation is not complete yet: run `carnet revoke --complete`.", style="yellow"))
+    return Answer(
+        {
+            "grants": [_describe(status, names[status.grant.body.grantee]) for status in statuses],
+            "unfinished": unfinished,
+        },
+        shown,
+    )
+
+
+def scope(status: GrantStatus, access: RecordAccess) -> str:
+    """What a grant covers, in the patient's own words."""
+    body = status.grant.body
+    if body.documents:
+        return f"{len(body.documents)} document" + ("" if len(body.documents) == 1 else "s")
+    names = compartment_names(access)
+    return ", ".join(sorted(names.get(name, "?") for name in body.compartments))
+
+
+def _describe(status: GrantStatus, name: str) -> dict[str, object]:
+    body = status.grant.body
+    return {
+        "grant": str(body.id),
+        "grant_hash": str(status.grant.hash),
+        "grantee": str(body.grantee),
+        "grantee_name": name,
+        "permission": body.permission.value,
+        "purpose": body.purpose.value,
+        "compartments": [str(one) for one in body.compartments],
+        "documents": [str(one) for one in body.documents],
+        "not_before": body.not_before,
+        "expires": body.expires,
+        "state": status.state.value,
+        "seconds_left": status.seconds_left,
+    }

@@ -1,0 +1,153 @@
+"""`carnet recovery`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from rich.text import Text
+from typer import Argument, Option
+
+from carnet.card import fetch_card
+from carnet.cli.command import Answer, Desk, command
+from carnet.cli.completion import describe_renewal
+from carnet.cli.kit import confirm_kit, print_kit, read_words
+from carnet.cli.options import CardOption, DeviceNameOption, name_device
+from carnet.cli.passphrases import choose_passphrase
+from carnet.cli.places import check_place
+from carnet.cli.plain import plain
+from carnet.cli.running import make_group
+from carnet.cli.steps import showing_steps
+from carnet.cli.terminal import facts
+from carnet.cli.whose_record import is_patient
+from carnet.errors import UnauthenticatedError, UnlockError
+from carnet.identity import check_free, renew_account_key
+from carnet.keys import RecoverySecret
+from carnet.records import open_record
+from carnet.recovery import RecoveryKit, restore
+from carnet.recovery_texts import TEXTS, Language
+from carnet.revocation import begin_renewal, complete
+from carnet.short_code import derive_short_code, format_short_code
+
+recovery = make_group("Print the recovery kit, renew it, begin anew from it.")
+
+WordsOption = Annotated[
+    Path | None, Option("--words-file", metavar="FILE", help="Read the 24 words from FILE instead of asking for them.")
+]
+FileArgument = Annotated[Path, Argument(metavar="FILE.pdf", help="A new file.")]
+LanguageOption = Annotated[
+    Language, Option("--language", metavar="LANGUAGE", help=f"The page's language: {', '.join(TEXTS)}.")
+]
+
+
+@recovery.command("kit")
+@command
+def make_kit(
+    desk: Desk,
+    file: FileArgument,
+    *,
+    language: LanguageOption = "en",
+) -> Answer:
+    """Write the recovery kit, one page with 24 words, to FILE.pdf.
+
+    Whoever holds the words holds the record, so print the page, delete the file, and keep the paper where you keep your
+    passport. Then run `carnet recovery confirm`: it asks for the words once, and forgets them here.
+    """
+    with desk.open_session() as session:
+        kit = print_kit(session, file, language)
+    return _answer_kit(kit, file, {}, [Text(f"The recovery kit is in {plain(str(file))}.")])
+
+
+@recovery.command("confirm")
+@command
+def confirm(desk: Desk, *, words_file: WordsOption = None) -> Answer:
+    """Show that the printed words are right; from then on they are nowhere but on paper."""
+    with desk.open_session() as session:
+        if session.keyring.body.recovery_secret is None:
+            return Answer({"confirmed": True}, [Text("That was done before: the words are on paper alone.")])
+        confirm_kit(desk.terminal, session, words_file)
+    return Answer({"confirmed": True}, [Text("The words are right. This machine has forgotten them.")])
+
+
+@recovery.command("renew")
+@command
+def renew(
+    desk: Desk,
+    file: FileArgument,
+    *,
+    words_file: WordsOption = None,
+    language: LanguageOption = "en",
+) -> Answer:
+    """After somebody saw your words: new words, on a new page, and new keys. The old words then open nothing any more.
+
+    The old words are needed once more. Your other devices have to join again, and whoever used the old words may have
+    left a device of theirs: look through `carnet device list`, and remove what you do not know.
+    """
+    check_place(file, may_overwrite=False)
+    with desk.open_session() as session:
+        old = session.keyring.body.recovery_secret or read_words(desk.terminal, words_file)
+        is_practitioner = not is_patient(session)
+        if not is_practitioner:
+            # Noted first, so that `carnet revoke --complete` mends what is cut.
+            begin_renewal(session, open_record(session, ()).compartments)
+        dropped = renew_account_key(session, old, new_kit=RecoverySecret.make())
+        kit = print_kit(session, file, language)
+        done = None
+        if not is_practitioner:
+            with showing_steps(desk.terminal) as on_step:
+                done = complete(session, on_step=on_step)
+        members, lines, _ = describe_renewal(session, done)
+    shown = [Text(f"Your words and keys are new. The new page is in {plain(str(file))}."), *lines]
+    shown += [Text(f"Unlocking with {slot.kind.value} has to be set up anew.", style="yellow") for slot in dropped]
+    return _answer_kit(kit, file, {"renewed": True, **members}, shown)
+
+
+@recovery.command("restore")
+@command
+def restore_identity(
+    desk: Desk,
+    *,
+    card: CardOption,
+    words_file: WordsOption = None,
+    device_name: DeviceNameOption = None,
+) -> Answer:
+    r"""Begin anew on this machine with the 24 words of a recovery kit.
+
+    If a device was lost or stolen, remove it next: `carnet device list`, then `carnet device remove`.
+
+    \b
+    Example:
+      carnet --home ~/.carnet-new recovery restore --card card.jws
+    """
+    check_free(desk.home)
+    service = fetch_card(card)
+    words = read_words(desk.terminal, words_file)
+    passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)
+    try:
+        restored = restore(
+            desk.home,
+            service,
+            words,
+            passphrase=passphrase,
+            device_name=name_device(device_name),
+        )
+    except UnauthenticatedError as error:
+        raise UnlockError(
+            "these words open nothing at this key service: compare them with the newest page, and the card with the "
+            "servers on it; a clock that is wrong by minutes does it, too"
+        ) from error
+    with restored as session:
+        code = format_short_code(derive_short_code(session.identity))
+        return Answer(
+            {"identity": str(session.identity), "short_code": code, "device": str(session.device)},
+            [
+                Text("Welcome back."),
+                facts(("Identity", str(session.identity)), ("Short code", code)),
+                Text("If a device was lost: `carnet device list`, then `carnet device remove`.", style="dim"),
+            ],
+        )
+
+
+def _answer_kit(kit: RecoveryKit, file: Path, members: dict[str, object], shown: list[Text]) -> Answer:
+    return Answer(
+        {**members, "file": str(file), "identity": str(kit.identity), "short_code": kit.short_code},
+        [*shown, Text("Print it, delete the file, then run `carnet recovery confirm`.", style="dim")],
+    )

@@ -1,0 +1,24 @@
+"""`carnet version`."""
+
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as find_version
+from platform import python_version
+
+from carnet.cli.command import Answer, command_without_home
+from carnet.cli.terminal import Terminal
+from carnet_protocol.suites import READABLE_SUITES, WRITE_SUITE
+
+
+@command_without_home
+def version(terminal: Terminal) -> Answer:
+    """Say which version of Carnet this is, and which suites of cryptography it writes and reads."""
+    del terminal
+    try:
+        number = find_version("carnet")
+    except PackageNotFoundError:
+        number = "unknown"
+    suites = sorted(int(suite) for suite in READABLE_SUITES)
+    return Answer(
+        {"version": number, "python": python_version(), "writes_suite": int(WRITE_SUITE), "reads_suites": suites},
+        [f"Carnet {number}, Python {python_version()}, suite {int(WRITE_SUITE)}"],
+    )

@@ -1,0 +1,109 @@
+"""The folder of a deployment: keys, card, settings and data of both servers.
+
+    deployment.json         where the servers listen
+    card.jws                the signed service card, for `carnet init`
+    card.key                the key that signs it; take it away and keep it elsewhere
+    registrar/              the home of the registrar
+    vault/ keyservice/      each server's own: settings.toml, keys/, database, log/; the vault's objects/
+
+Each server gets what is its own, so that the two can be carried to two machines and two operators. Folders are 0700,
+secrets 0600. Preparing is done again at every start and makes only what is missing.
+"""
+
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from carnet.errors import HomeError, UsageError
+from carnet.whole_file import replace_file
+from carnet_protocol.signing import SEED_SIZE, Signer
+
+SERVERS: Final = ("vault", "keyservice")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The places in a deployment's folder."""
+
+    path: Path
+
+    @property
+    def address(self) -> Path:
+        """Where the servers listen."""
+        return self.path / "deployment.json"
+
+    @property
+    def card(self) -> Path:
+        """The service card."""
+        return self.path / "card.jws"
+
+    @property
+    def card_key(self) -> Path:
+        """The seed of the key that signs the card."""
+        return self.path / "card.key"
+
+    @property
+    def registrar(self) -> Path:
+        """The registrar's home."""
+        return self.path / "registrar"
+
+    def server(self, name: str) -> Path:
+        """The folder of the server called `name`."""
+        return self.path / name
+
+    def keys(self, name: str) -> Path:
+        """The folder with the keys of the server called `name`."""
+        return self.path / name / "keys"
+
+    def log(self, name: str) -> Path:
+        """The folder with the logs of the server called `name`."""
+        return self.path / name / "log"
+
+    def settings(self, name: str) -> Path:
+        """The settings file of the server called `name`."""
+        return self.path / name / "settings.toml"
+
+    def check_own(self) -> None:
+        """Check that nothing but a deployment is here, be it half made. Raises `UsageError`."""
+        own = {self.address, self.card, self.card_key, self.registrar, *map(self.server, SERVERS)}
+        here = set(self.path.iterdir()) if self.path.is_dir() else set()
+        foreign = sorted(path for path in here - own if not path.name.startswith("."))
+        if foreign and not self.address.exists():
+            raise UsageError(f"{self.path} holds other things, such as {foreign[0].name}: name a new folder")
+
+    def create(self) -> None:
+        """Make the folders that are missing. Raises `HomeError`."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in SERVERS:
+                for folder in (self.server(name), self.keys(name), self.log(name)):
+                    folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HomeError(f"{self.path} cannot be made: {error.strerror}") from error
+
+
+def load_or_make_signer(path: Path) -> Signer:
+    """The Ed25519 key whose seed is in `path`, a new one if there is no such file. Raises `HomeError`."""
+    return Signer(load_or_make_seed(path))
+
+
+def load_or_make_seed(path: Path) -> bytes:
+    """The 32 bytes in `path`, new ones if there is no such file. Raises `HomeError`."""
+    with suppress(FileNotFoundError):
+        return _load_seed(path)
+    replace_file(path, secrets.token_bytes(SEED_SIZE))
+    return _load_seed(path)
+
+
+def _load_seed(path: Path) -> bytes:
+    try:
+        seed = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise HomeError(f"{path} cannot be read: {error.strerror}") from error
+    if len(seed) != SEED_SIZE:
+        raise HomeError(f"{path} does not hold a key: put the right file back, or begin with a new folder")
+    return seed

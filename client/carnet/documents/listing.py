@@ -1,0 +1,262 @@
+"""Listing a record: every document that an access covers, with its metadata, in two round trips a page.
+
+One document that does not verify is reported and keeps none of the others back.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from carnet.access import RecordAccess, release
+from carnet.capsules import open_inner
+from carnet.content import MetadataKey, open_metadata
+from carnet.documents.metadata import Metadata, parse_metadata
+from carnet.documents.versions import Authors, Version, recipient_key, verify_capsule, verify_entry
+from carnet.errors import DataError, RefusedError, RollbackError, VerificationError
+from carnet.session import Session
+from carnet_protocol.api import (
+    DocumentsPage,
+    OwnDepositsPage,
+    ReleaseItem,
+    ReleaseKind,
+    VersionEntry,
+    VersionsView,
+)
+from carnet_protocol.authority import Person
+from carnet_protocol.errors import ProtocolError
+from carnet_protocol.ids import CompartmentId, DocumentId
+from carnet_protocol.limits import MAX_PAGE
+from carnet_protocol.statements import Manifest, Signed, Tombstone
+from carnet_protocol.tuples import KeyRole
+
+_OLDER: Final = "the vault shows an older state of this document than this client saw before: ask its operator"
+_VANISHED: Final = "the vault no longer shows this document, and nobody removed it: ask its operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of a document with its metadata, all of it verified."""
+
+    version: Version
+    metadata: Metadata
+
+    @property
+    def id(self) -> DocumentId:
+        """The document's id."""
+        return self.version.document
+
+    @property
+    def compartment(self) -> CompartmentId | None:
+        """Where it is filed; None under a single-document grant."""
+        recipient = self.version.metadata_capsule.compartment
+        return None if recipient is None else recipient.compartment
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A document that did not verify or open, and why."""
+
+    document: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The documents of a record, newest first; what did not verify; and, for the patient, what was removed."""
+
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
+    tombstones: tuple[Signed[Tombstone], ...]
+
+
+def list_documents(session: Session, access: RecordAccess) -> Listing:
+    """The newest version of every document that `access` covers. Raises a `TransportError` or a `DataError`."""
+    authors = Authors(session, access)
+    entries: list[VersionEntry] = []
+    tombstones: list[Signed[Tombstone]] = []
+    unproven: list[Problem] = []
+    for page in _pages(session, access):
+        authors.learn_grants(page.deposit_grants)
+        entries += page.documents
+        for text in page.tombstones:
+            try:
+                tombstones.append(_verify_tombstone(text, access, authors))
+            except DataError as error:
+                unproven.append(Problem("a removed document", str(error)))
+    documents, problems = open_entries(session, access, authors, entries)
+    problems += unproven
+    older = find_older(session, access, [document.version for document in documents])
+    problems += [Problem(str(document), _OLDER) for document in sorted(older)]
+    documents = [document for document in documents if document.id not in older]
+    removed = {tombstone.body.document for tombstone in tombstones}
+    problems += [
+        Problem(str(document.id), "the vault lists it although it was removed")
+        for document in documents
+        if document.id in removed
+    ]
+    if access.grant is None:
+        shown = {entry.metadata_capsule.document for entry in entries}
+        vanished = session.pins.check_all_documents(access.record, shown=shown, removed=removed)
+        problems += [Problem(name, _VANISHED) for name in vanished]
+    documents.sort(key=_age, reverse=True)
+    return Listing(tuple(documents), tuple(problems), tuple(tombstones))
+
+
+def find_older(session: Session, access: RecordAccess, newest: Sequence[Version]) -> set[DocumentId]:
+    """Those of `newest`, verified, that are older than what this client saw before; the others are pinned.
+
+    Under a single-document grant nothing is pinned: it covers the versions of its day, another one may cover more.
+    """
+    if access.grant is not None and access.grant.body.documents:
+        return set()
+    by_patient = access.grant is None
+    return session.pins.check_documents(access.record, [version.seen(by_patient=by_patient) for version in newest])
+
+
+def check_not_older(session: Session, access: RecordAccess, newest: Version) -> None:
+    """Check that `newest`, verified, is not older than what this client saw before. Raises `RollbackError`."""
+    if find_older(session, access, [newest]):
+        raise RollbackError(_OLDER)
+
+
+def list_versions(session: Session, access: RecordAccess, document: DocumentId) -> Listing:
+    """Every version of `document`, oldest first. Raises a `TransportError` or a `DataError`."""
+    path = f"/v1/records/{access.record}/documents/{document}"
+    view = session.vault.get(path, VersionsView, query=grant_query(access))
+    authors = Authors(session, access)
+    authors.learn_grants(view.deposit_grants)
+    documents, problems = open_entries(session, access, authors, view.versions)
+    documents.sort(key=lambda opened: opened.version.number)
+    is_whole = access.grant is None or not access.grant.body.documents
+    if is_whole and documents and documents[0].version.number != 1:
+        raise VerificationError("the first versions of this document are missing: nothing was used")
+    for before, after in itertools.pairwise(documents):
+        if (
+            after.id != document
+            or after.version.number != before.version.number + 1
+            or after.version.manifest.body.previous != before.version.manifest.hash
+        ):
+            raise VerificationError("the versions of this document do not form a chain: nothing was used")
+    return Listing(tuple(documents), tuple(problems), ())
+
+
+def list_all_versions(session: Session, access: RecordAccess) -> Listing:
+    """Every version of every document that `access` covers, and what did not verify or is gone meanwhile.
+
+    One document whose versions do not verify keeps none of the others back. Raises what `list_documents` raises.
+    """
+    listing = list_documents(session, access)
+    problems = list(listing.problems)
+    versions: list[Document] = []
+    for document in listing.documents:
+        try:
+            found = list_versions(session, access, document.id)
+        except (DataError, RefusedError) as error:
+            problems.append(Problem(str(document.id), str(error)))
+            continue
+        versions += found.documents
+        problems += found.problems
+    return Listing(tuple(versions), tuple(problems), listing.tombstones)
+
+
+def list_own_deposits(session: Session, access: RecordAccess) -> list[Signed[Manifest]]:
+    """The manifests that this person deposited under the grant of `access`, whatever became of them."""
+    manifests: list[Signed[Manifest]] = []
+    after: str | None = None
+    while True:
+        query = grant_query(access) | {"after": after}
+        page = session.vault.get(f"/v1/records/{access.record}/deposits", OwnDepositsPage, query=query)
+        for text in page.manifests:
+            try:
+                manifest = Signed.parse(text, Manifest)
+            except ProtocolError as error:
+                raise VerificationError("the vault shows a deposit that is none") from error
+            if manifest.body.author != session.identity or manifest.body.record != access.record:
+                raise VerificationError("the vault shows a deposit of somebody else as yours")
+            manifests.append(manifest)
+        if page.next is None:
+            return manifests
+        after = page.next
+
+
+def open_entries(
+    session: Session, access: RecordAccess, authors: Authors, entries: Sequence[VersionEntry]
+) -> tuple[list[Document], list[Problem]]:
+    """The documents of `entries`: verified, released in one batch, opened. Raises a `TransportError`."""
+    problems: list[Problem] = []
+    versions: list[Version] = []
+    for entry in entries:
+        try:
+            versions.append(verify_entry(access, authors, entry))
+        except DataError as error:
+            problems.append(Problem(str(entry.metadata_capsule.document), str(error)))
+    items = [metadata_item(version) for version in versions]
+    try:
+        inner_locks = release(session, access, ReleaseKind.LIST, items)
+    except RefusedError:
+        inner_locks = [None] * len(items)
+    documents: list[Document] = []
+    for version, inner in zip(versions, inner_locks, strict=True):
+        try:
+            _, metadata = open_listed(access, version, inner)
+            documents.append(Document(version, metadata))
+        except DataError as error:
+            problems.append(Problem(str(version.document), str(error)))
+    return documents, problems
+
+
+def open_listed(access: RecordAccess, version: Version, inner: bytes | None) -> tuple[MetadataKey, Metadata]:
+    """The metadata of `version`, opened with its released inner lock, and its key. Raises a `DataError`."""
+    if inner is None:
+        raise VerificationError("the key service does not release this document's title to you")
+    wrap = verify_capsule(access, version, version.metadata_capsule, KeyRole.METADATA)
+    key = MetadataKey(open_inner(inner, wrap, private_key=recipient_key(access, wrap)))
+    text = open_metadata(
+        version.metadata,
+        digest=version.metadata_digest,
+        metadata_key=key,
+        context=version.identity.metadata_context(),
+    )
+    return key, parse_metadata(text)
+
+
+def metadata_item(version: Version) -> ReleaseItem:
+    """What to ask the key service for, to open the metadata of `version`."""
+    body = version.manifest.body
+    return ReleaseItem(suite=body.suite, author=body.author, capsule=version.metadata_capsule)
+
+
+def _pages(session: Session, access: RecordAccess) -> Iterator[DocumentsPage]:
+    after: str | None = None
+    while True:
+        query = grant_query(access) | {"after": after, "limit": str(MAX_PAGE)}
+        page = session.vault.get(f"/v1/records/{access.record}/documents", DocumentsPage, query=query)
+        yield page
+        if page.next is None:
+            return
+        if page.next == after:
+            raise VerificationError("the vault shows the same page of documents again and again")
+        after = page.next
+
+
+def grant_query(access: RecordAccess) -> dict[str, str | int | None]:
+    """How a query names the grant of `access`."""
+    return {"grant": None if access.grant_hash is None else str(access.grant_hash)}
+
+
+def _verify_tombstone(text: str, access: RecordAccess, authors: Authors) -> Signed[Tombstone]:
+    try:
+        signed = Signed.parse(text, Tombstone)
+        if signed.body.record != access.record:
+            raise VerificationError("a tombstone is of another record")
+        person: Person = authors.person(signed.body.by)
+        signed.verify(person.enrolled_key(signed.body.device))
+    except ProtocolError as error:
+        raise VerificationError(f"a tombstone is nobody's ({error})") from error
+    return signed
+
+
+def _age(document: Document) -> tuple[str, int, str]:
+    body = document.version.manifest.body
+    return document.metadata.care_date or "", body.created_at, str(document.id)

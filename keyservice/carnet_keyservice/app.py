@@ -1,0 +1,114 @@
+"""Wiring of the key service. Importing this starts nothing."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Connection, Engine
+from structlog.typing import FilteringBoundLogger
+
+from carnet_keyservice import tables
+from carnet_keyservice.effects import KeyServiceEffects
+from carnet_keyservice.locks.keys import LockKeys
+from carnet_keyservice.locks.queries import find_newest_statement
+from carnet_keyservice.locks.routes import make_locks_router
+from carnet_keyservice.recovery.accept import accept_recovery
+from carnet_keyservice.recovery.routes import router as recovery_router
+from carnet_keyservice.releases.routes import make_releases_router
+from carnet_keyservice.sealed_keys.queries import delete_under, load_open
+from carnet_keyservice.sealed_keys.routes import router as sealed_keys_router
+from carnet_keyservice.settings import KeyServiceSettings
+from carnet_keyservice.startup import Secrets, require_master_keys
+from carnet_keyservice.status import count_all
+from carnet_protocol.api import AccessView
+from carnet_server.app import make_app
+from carnet_server.chassis import Chassis, make_chassis
+from carnet_server.clock import Clock, system_clock
+from carnet_server.deployment import Deployment
+from carnet_server.directory.routes import make_directory_router
+from carnet_server.events.queries import find_newest_time
+from carnet_server.events.routes import router as events_router
+from carnet_server.grants import Access
+from carnet_server.grants.routes import make_grants_router
+from carnet_server.officers.routes import make_officers_router
+from carnet_server.people.queries import find_key
+from carnet_server.people.routes import make_people_router
+from carnet_server.records.routes import make_records_router
+from carnet_server.service_card.routes import make_service_card_router
+
+NAME: Final = "carnet-keyservice"
+VERSION: Final = "0.1.0"
+REVISIONS: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyService:
+    """The application and what it stands on."""
+
+    app: FastAPI
+    chassis: Chassis
+
+
+def create_app(
+    settings: KeyServiceSettings,
+    deployment: Deployment,
+    engine: Engine,
+    secrets: Secrets,
+    log: FilteringBoundLogger,
+    *,
+    clock: Clock = system_clock,
+) -> KeyService:
+    """Wire the key service on `engine`, with the private keys in `secrets`."""
+    chassis = make_chassis(
+        name=NAME,
+        version=VERSION,
+        origin=settings.origin,
+        fingerprint=deployment.fingerprint,
+        engine=engine,
+        revisions=REVISIONS,
+        nonces=tables.nonces,
+        look_up=find_key,
+        log=log,
+        newest=(find_newest_time,),
+        rates=settings.rates,
+        clock=clock,
+    )
+    keys = LockKeys(secrets.master_keys)
+    routers = [
+        make_service_card_router(deployment),
+        make_people_router(deployment, on_recovery=accept_recovery, on_voided=delete_under),
+        make_directory_router(deployment),
+        make_records_router(deployment, KeyServiceEffects(), extras=add_sealed_keys),
+        make_grants_router(deployment),
+        events_router,
+        make_officers_router(deployment, count_all),
+        recovery_router,
+        make_locks_router(deployment, keys, secrets.server_key),
+        sealed_keys_router,
+        make_releases_router(deployment, keys),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await run_in_threadpool(require_master_keys, engine, chassis.writer, secrets.master_keys)
+        yield
+
+    return KeyService(make_app(chassis, title="Carnet key service", routers=routers, lifespan=lifespan), chassis)
+
+
+def add_sealed_keys(connection: Connection, access: Access, view: AccessView, now: int) -> AccessView:
+    """Add to `view` the sealed keys of open epochs in scope, and the newest lock statement, in date or not."""
+    del now
+    grant = access.grant
+    keys = load_open(
+        connection,
+        access.record,
+        grant=None if grant is None else grant.hash,
+        scope=None if grant is None else grant.compartments,
+    )
+    last = find_newest_statement(connection, access.record)
+    return view.model_copy(update={"sealed_keys": keys, "lock": None if last is None else last.jws})

@@ -1,0 +1,18 @@
+"""Errors of the key service besides the chassis's refusals.
+
+KeyServiceError
+|-- SealedError      something sealed does not open; says nothing of why
+`-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
+"""
+
+
+class KeyServiceError(Exception):
+    """Base of what the key service raises."""
+
+
+class SealedError(KeyServiceError):
+    """The one failure of every opening."""
+
+
+class MasterKeyError(KeyServiceError):
+    """The master key cannot be used; the message says what to mend, for the operator alone."""

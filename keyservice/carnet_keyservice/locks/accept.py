@@ -1,0 +1,98 @@
+"""Making, issuing and retiring locks, in one transaction with the event that says so."""
+
+from carnet_keyservice.locks import decide, queries
+from carnet_keyservice.locks.queries import SealedLock
+from carnet_protocol.ids import RecordId, StatementHash
+from carnet_protocol.signing import Signer
+from carnet_protocol.statements import Lock, Signed
+from carnet_server.deployment import Moment
+from carnet_server.errors import ConflictError, RefusedError
+from carnet_server.events import LoggedEvent, NewEvent, find_event
+from carnet_server.people.queries import find_person
+from carnet_server.principals import Principal
+from carnet_server.records.decide import require_patient
+from carnet_server.statements import store_statement
+
+
+def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_key: Signer) -> str:
+    """Put `sealed` in use as the next version of its record's lock; return its statement.
+
+    Raises `ConflictError` if another request made that version meanwhile.
+    """
+    connection = moment.connection
+    require_patient(find_person(connection, sealed.record.patient()))
+    if decide.decide_next_version(queries.find_newest_lock(connection, sealed.record)) != sealed.version:
+        raise ConflictError("lock_not_next")
+    signed = _sign(moment, sealed, server_key)
+    event = moment.log(
+        NewEvent(
+            "lock.made",
+            record=sealed.record,
+            by=principal.identity,
+            device=StatementHash(principal.key_id.raw),
+            statement=signed.hash,
+            detail={"version": sealed.version},
+        )
+    )
+    queries.insert_lock(connection, sealed, made=event.index)
+    return _store(moment, signed, event)
+
+
+def reissue_statement(moment: Moment, record: RecordId, server_key: Signer) -> str:
+    """A statement of the newest lock that is good for longer than a week: the last one, or a new one.
+
+    Raises `RefusedError` where the record has no lock.
+    """
+    lock = queries.find_newest_lock(moment.connection, record)
+    last = queries.find_newest_statement(moment.connection, record)
+    if lock is None or last is None:
+        raise RefusedError("lock_unknown")
+    if decide.is_fresh(last, now=moment.now):
+        return last.jws
+    signed = _sign(moment, lock.sealed, server_key)
+    event = moment.log(
+        NewEvent("statement.lock", record=record, statement=signed.hash, detail={"version": lock.sealed.version})
+    )
+    return _store(moment, signed, event)
+
+
+def retire_lock(moment: Moment, principal: Principal, record: RecordId, version: int) -> LoggedEvent:
+    """Release nothing under the lock `version` from this transaction on. Once more is answered as before."""
+    connection = moment.connection
+    lock = decide.decide_retirement(
+        queries.find_lock(connection, record, version), newest=queries.find_newest_lock(connection, record)
+    )
+    if lock.retired is not None:
+        return find_event(connection, lock.retired)
+    event = moment.log(
+        NewEvent(
+            "lock.retired",
+            record=record,
+            by=principal.identity,
+            device=StatementHash(principal.key_id.raw),
+            detail={"version": version},
+        )
+    )
+    queries.retire_lock(connection, record, version, event=event.index)
+    return event
+
+
+def _sign(moment: Moment, lock: SealedLock, server_key: Signer) -> Signed[Lock]:
+    last = queries.find_newest_statement(moment.connection, lock.record)
+    body = Lock(
+        record=lock.record,
+        version=lock.version,
+        suite=lock.suite,
+        lock_key=lock.lock_key,
+        previous=None if last is None else last.hash,
+        keyservice=moment.deployment.fingerprint,
+        issued_at=moment.now,
+        expires=moment.now + decide.STATEMENT_SECONDS,
+    )
+    return Signed.sign(body, server_key)
+
+
+def _store(moment: Moment, signed: Signed[Lock], event: LoggedEvent) -> str:
+    store_statement(moment.connection, signed, event=event, now=moment.now)
+    queries.insert_lock_statement(moment.connection, signed, event=event.index)
+    return signed.text

@@ -1,0 +1,166 @@
+"""Record locks and their statements in the database. Never commits."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+
+from carnet_keyservice.tables import lock_statements, record_locks
+from carnet_protocol.ids import RecordId, StatementHash
+from carnet_protocol.statements import Lock, Signed
+from carnet_protocol.suites import Suite
+from carnet_server.tables import statements
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLock:
+    """One version of a record's lock: its public half, and its private half sealed under a master key."""
+
+    record: RecordId
+    version: int
+    suite: Suite
+    lock_key: bytes
+    sealed_seed: bytes
+    master_key_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockRow:
+    """A lock in use since the event `made`; from the event `retired` on it is released no more."""
+
+    sealed: SealedLock
+    made: int
+    retired: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockStatementRow:
+    """The lock statement that was issued last for a record."""
+
+    hash: StatementHash
+    version: int
+    expires: int
+    jws: str
+
+
+_NEWEST = (
+    select(record_locks)
+    .where(record_locks.c.record == bindparam("of"))
+    .order_by(record_locks.c.version.desc())
+    .limit(1)
+)
+_NEWEST_STATEMENT = (
+    select(lock_statements.c.hash, lock_statements.c.version, lock_statements.c.expires, statements.c.jws)
+    .join(statements, statements.c.hash == lock_statements.c.hash)
+    .where(lock_statements.c.record == bindparam("of"))
+    .order_by(lock_statements.c.event.desc())
+    .limit(1)
+)
+_ONE = select(record_locks).where(
+    record_locks.c.record == bindparam("of"), record_locks.c.version == bindparam("wanted")
+)
+
+
+def find_lock(connection: Connection, record: RecordId, version: int) -> LockRow | None:
+    """The lock `version` of `record`."""
+    return _lock(connection.execute(_ONE, {"of": record, "wanted": version}).first())
+
+
+def find_newest_lock(connection: Connection, record: RecordId) -> LockRow | None:
+    """The newest lock of `record`, which capsules are sealed to."""
+    return _lock(connection.execute(_NEWEST, {"of": record}).first())
+
+
+def find_newest_statement(connection: Connection, record: RecordId) -> LockStatementRow | None:
+    """The lock statement issued last for `record`; it is one of the newest version."""
+    row = connection.execute(_NEWEST_STATEMENT, {"of": record}).first()
+    return None if row is None else LockStatementRow(row.hash, row.version, row.expires, row.jws)
+
+
+def load_sealed(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:
+    """The locks of `record` in these `versions`."""
+    rows = connection.execute(
+        select(record_locks).where(record_locks.c.record == record, record_locks.c.version.in_(versions))
+    )
+    return [read_sealed(row) for row in rows]
+
+
+def insert_lock(connection: Connection, lock: SealedLock, *, made: int) -> None:
+    """Keep a new lock, in use since the event `made`."""
+    connection.execute(
+        insert(record_locks),
+        {
+            "record": lock.record,
+            "version": lock.version,
+            "suite": int(lock.suite),
+            "lock_key": lock.lock_key,
+            "sealed_seed": lock.sealed_seed,
+            "master_key_version": lock.master_key_version,
+            "made": made,
+            "retired": None,
+        },
+    )
+
+
+def insert_lock_statement(connection: Connection, signed: Signed[Lock], *, event: int) -> None:
+    """Keep a lock statement as the one issued last."""
+    body = signed.body
+    connection.execute(
+        insert(lock_statements),
+        {
+            "hash": signed.hash,
+            "record": body.record,
+            "version": body.version,
+            "expires": body.expires,
+            "event": event,
+        },
+    )
+
+
+def retire_lock(connection: Connection, record: RecordId, version: int, *, event: int) -> None:
+    """Mark the lock as retired by `event`."""
+    connection.execute(
+        update(record_locks)
+        .where(record_locks.c.record == record, record_locks.c.version == version)
+        .values(retired=event)
+    )
+
+
+def count_by_master_key(connection: Connection) -> dict[int, int]:
+    """How many locks are sealed under each master key version."""
+    rows = connection.execute(
+        select(record_locks.c.master_key_version, func.count().label("locks")).group_by(
+            record_locks.c.master_key_version
+        )
+    )
+    return {row.master_key_version: row.locks for row in rows}
+
+
+def count_retired(connection: Connection) -> int:
+    """How many locks are retired."""
+    return connection.execute(select(func.count()).where(record_locks.c.retired.is_not(None))).scalar_one()
+
+
+def find_oldest_expiry(connection: Connection) -> int | None:
+    """When the first of the records' newest lock statements ceases to be good for sealing, None without any."""
+    newest = select(func.max(lock_statements.c.event).label("event")).group_by(lock_statements.c.record).subquery()
+    return connection.execute(
+        select(func.min(lock_statements.c.expires)).join(newest, newest.c.event == lock_statements.c.event)
+    ).scalar()
+
+
+def _lock(row: Row[Any] | None) -> LockRow | None:
+    return None if row is None else LockRow(read_sealed(row), row.made, row.retired)
+
+
+def read_sealed(row: Row[Any]) -> SealedLock:
+    """The lock in a row of `record_locks`."""
+    return SealedLock(
+        record=row.record,
+        version=row.version,
+        suite=Suite(row.suite),
+        lock_key=row.lock_key,
+        sealed_seed=row.sealed_seed,
+        master_key_version=row.master_key_version,
+    )

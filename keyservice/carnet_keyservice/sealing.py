@@ -1,0 +1,128 @@
+"""The one module of the key service that encrypts and decrypts (spec `keys.md`, "Sealed boxes", "At rest").
+
+Record locks are X-Wing key pairs: this module makes them, and takes off the outer locks that were put on with their
+public halves. What is inside of an outer lock is an inner lock, which nothing here can open. Secrets at rest are
+XChaCha20-Poly1305 under a master key, with a random nonce.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from nacl.exceptions import CryptoError
+from nacl.secret import Aead
+
+from carnet_keyservice.errors import SealedError
+from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
+from carnet_protocol.sealed_box import HEADER_SIZE, inner_size, parse_header
+from carnet_protocol.suites import WRITE_SUITE, Suite
+from carnet_protocol.tuples import WrapTuple
+
+SEED_SIZE: Final = 32
+MASTER_KEY_SIZE: Final = Aead.KEY_SIZE
+_NONCE_SIZE: Final = Aead.NONCE_SIZE
+_EXPANDED_SIZE: Final = 96
+_MLKEM_SEED_SIZE: Final = 64
+_HPKE: Final = {
+    Suite.X25519_MLKEM768: hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
+}
+
+
+class Secret:
+    """Secret bytes that show nothing of themselves; `reveal` is the only way out."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(****)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("internal: a secret is not pickled")
+
+    def reveal(self) -> bytes:
+        """The bytes."""
+        return self._raw
+
+    def is_same_as(self, other: "Secret") -> bool:
+        """Compare without telling by time where they differ."""
+        return hmac.compare_digest(self._raw, other.reveal())
+
+
+class LockKey:
+    """The private half of a record lock, opened. Made once and kept in memory, since making it costs a release."""
+
+    __slots__ = ("_key", "public_key", "suite")
+
+    def __init__(self, seed: Secret, suite: Suite) -> None:
+        """Expand `seed`, 32 bytes, by SHAKE256: 64 bytes for ML-KEM, 32 for X25519. Raises `SealedError`."""
+        if len(seed.reveal()) != SEED_SIZE:
+            raise SealedError
+        expanded = hashlib.shake_256(seed.reveal()).digest(_EXPANDED_SIZE)
+        mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_SIZE])
+        x25519 = X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_SIZE:])
+        self._key = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
+        self.public_key = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        self.suite = suite
+
+    def __repr__(self) -> str:
+        return "LockKey(****)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("internal: a private key is not pickled")
+
+    def open_outer_lock(self, wrap: WrapTuple, sealed: bytes) -> bytes:
+        """The inner lock inside of `sealed`, the outer lock that `wrap` names.
+
+        1. It is an outer lock of the kind and suite that `wrap` says, of the exact size.
+        2. The suite is the one that this key was made for.
+        3. It opens with this key under everything that `wrap` binds.
+
+        Raises `SealedError`, whatever the reason.
+        """
+        try:
+            # 1
+            suite = parse_header(sealed, wrap.outer_kind(), plaintext_size=inner_size(wrap.wrap_suite))
+            # 2
+            if {suite, wrap.wrap_suite, self.suite} != {suite}:
+                raise SealedError
+            # 3
+            return _HPKE[suite].decrypt(memoryview(sealed)[HEADER_SIZE:], self._key, info=wrap.outer_info())
+        except (MalformedError, UnsupportedSuiteError, InvalidTag, ValueError) as error:
+            raise SealedError from error
+
+
+def make_lock_seed(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+    """The private seed of a fresh record lock of `WRITE_SUITE`."""
+    return Secret(random(SEED_SIZE))
+
+
+def open_lock_key(seed: Secret, suite: Suite = WRITE_SUITE) -> LockKey:
+    """The key pair of `seed`. Raises `SealedError`."""
+    return LockKey(seed, suite)
+
+
+def seal_at_rest(
+    master_key: Secret, secret: Secret, *, aad: bytes, random: Callable[[int], bytes] = secrets.token_bytes
+) -> bytes:
+    """Nonce (24) || XChaCha20-Poly1305(master key, secret), bound to `aad`.
+
+    The nonce is random: 192 bits leave no chance of a repetition, whatever the number of records.
+    """
+    return bytes(Aead(master_key.reveal()).encrypt(secret.reveal(), aad, random(_NONCE_SIZE)))
+
+
+def open_at_rest(master_key: Secret, sealed: bytes, *, aad: bytes) -> Secret:
+    """The secret inside of `sealed`. Raises `SealedError`."""
+    try:
+        return Secret(Aead(master_key.reveal()).decrypt(sealed, aad))
+    except (CryptoError, ValueError) as error:
+        raise SealedError from error

@@ -1,0 +1,81 @@
+"""Tables of the key service: the shared nouns, and locks, sealed keys, recoveries, master keys.
+
+Nothing here opens a document. `sealed_seed` is sealed under a master key that the database does not hold, `sealed` to
+keys that no server holds.
+"""
+
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
+
+from carnet_protocol.ids import IdentityHash, RecordId, StatementHash
+from carnet_server.database import BYTES, INTEGER, Identifier
+from carnet_server.nonces import make_nonces_table
+from carnet_server.tables import NAMING, copy_tables
+
+OWN_COPY = b""
+"""In the place of a grant's hash: the patient's own copy of a compartment key."""
+
+metadata = MetaData(naming_convention=NAMING)
+copy_tables(metadata)
+nonces = make_nonces_table(metadata)
+
+# Versions in use, each with a known value sealed under its key: a wrong key is told at start, before it seals anything.
+master_keys = Table(
+    "master_keys",
+    metadata,
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("check_value", BYTES, nullable=False),
+    sqlite_strict=True,
+)
+# `made` and `retired` are events. A retired lock is never released again; it is kept for rotation and restore.
+record_locks = Table(
+    "record_locks",
+    metadata,
+    Column("record", Identifier(RecordId), ForeignKey("people.identity"), primary_key=True),
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("suite", INTEGER, nullable=False),
+    Column("lock_key", BYTES, nullable=False),
+    Column("sealed_seed", BYTES, nullable=False),
+    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), nullable=False),
+    Column("made", INTEGER, ForeignKey("events.position"), nullable=False),
+    Column("retired", INTEGER, ForeignKey("events.position"), nullable=True),
+    Index(None, "master_key_version"),
+    sqlite_strict=True,
+)
+lock_statements = Table(
+    "lock_statements",
+    metadata,
+    Column("hash", Identifier(StatementHash), ForeignKey("statements.hash"), primary_key=True),
+    Column("record", Identifier(RecordId), nullable=False),
+    Column("version", INTEGER, nullable=False),
+    Column("expires", INTEGER, nullable=False),
+    Column("event", INTEGER, ForeignKey("events.position"), nullable=False),
+    ForeignKeyConstraint(["record", "version"], ["record_locks.record", "record_locks.version"]),
+    UniqueConstraint("record", "event"),
+    sqlite_strict=True,
+)
+# A row may come before the compartment statement that it names: the patient stages keys, reads them back, publishes.
+# `device` brought it at `kept_at`: what is staged goes after a day, or with the device.
+sealed_keys = Table(
+    "sealed_keys",
+    metadata,
+    Column("compartment_statement", Identifier(StatementHash), primary_key=True),
+    Column("grant", BYTES, primary_key=True),
+    Column("reader_statement", Identifier(StatementHash), ForeignKey("identities.hash"), primary_key=True),
+    Column("record", Identifier(RecordId), ForeignKey("people.identity"), nullable=False),
+    Column("sealed", BYTES, nullable=False),
+    Column("device", Identifier(StatementHash), ForeignKey("devices.hash"), nullable=False),
+    Column("kept_at", INTEGER, nullable=False),
+    Index(None, "record", "grant"),
+    Index(None, "grant"),
+    sqlite_strict=True,
+)
+recoveries = Table(
+    "recoveries",
+    metadata,
+    Column("hash", Identifier(StatementHash), ForeignKey("statements.hash"), primary_key=True),
+    Column("identity", Identifier(IdentityHash), ForeignKey("people.identity"), nullable=False),
+    Column("identity_statement", Identifier(StatementHash), ForeignKey("identities.hash"), nullable=False),
+    UniqueConstraint("identity_statement"),
+    Index(None, "identity"),
+    sqlite_strict=True,
+)

@@ -1,0 +1,45 @@
+"""What a principal may see of a record: `/v1/records/{record}/access`, `/grants`, `/v1/inbox`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from carnet_protocol.api.people import Jws, PersonBundle
+from carnet_protocol.api.statements import SealedKey
+from carnet_protocol.wire import WireModel
+
+
+class AccessView(WireModel):
+    """`GET /v1/records/{record}/access?grant=`: what the principal needs to use the record under one grant.
+
+    `compartments` holds, for each compartment in scope, the whole chain of statements, oldest first; the patient sees
+    every compartment. The vault leaves `sealed_keys` empty and `lock` null: clients compare the rest.
+    """
+
+    patient: PersonBundle
+    grant: Jws | None
+    compartments: Annotated[tuple[Jws, ...], Field(strict=False)]
+    closings: Annotated[tuple[Jws, ...], Field(strict=False)]
+    sealed_keys: Annotated[tuple[SealedKey, ...], Field(strict=False)]
+    lock: Jws | None
+
+
+class GrantsView(WireModel):
+    """`GET /v1/records/{record}/grants` (patient): every grant and revocation, in the order of acceptance."""
+
+    grants: Annotated[tuple[Jws, ...], Field(strict=False)]
+    revocations: Annotated[tuple[Jws, ...], Field(strict=False)]
+
+
+class InboxEntry(WireModel):
+    """A grant to the principal, or to one whom the principal succeeds, that has not ended."""
+
+    grant: Jws
+    patient: PersonBundle
+
+
+class Inbox(WireModel):
+    """`GET /v1/inbox?after=`: grants to the principal, by grant hash; `next` is the cursor of the next page."""
+
+    entries: Annotated[tuple[InboxEntry, ...], Field(strict=False)]
+    next: str | None

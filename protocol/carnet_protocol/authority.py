@@ -1,0 +1,206 @@
+"""Who may sign what: verified views of people and of the directory, from statements alone (spec `statements.md`).
+
+Pure: statements in, verdicts out. Both servers and every client use the same rules; servers pass the times at which
+they received statements, clients the times that the statements give.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from carnet_protocol.errors import SignatureError, StatementError
+from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, StatementHash
+from carnet_protocol.limits import CLOCK_SKEW_SECONDS
+from carnet_protocol.statements import Attestation, Device, Identity, Removal, RevocationList, Role, Signed
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledDevice:
+    """A verified device; statements it made at or after `void_from` count for nothing."""
+
+    statement: Signed[Device]
+    void_from: int | None
+
+    def is_void_at(self, time: int) -> bool:
+        """Whether what this device made at `time` counts for nothing."""
+        return self.void_from is not None and time >= self.void_from
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A verified person: the chain of identity statements, oldest first, and the devices."""
+
+    identity: IdentityHash
+    chain: tuple[Signed[Identity], ...]
+    devices: dict[StatementHash, EnrolledDevice]
+    removals: tuple[Signed[Removal], ...]
+
+    @property
+    def current(self) -> Signed[Identity]:
+        """The newest identity statement."""
+        return self.chain[-1]
+
+    @property
+    def role(self) -> Role:
+        """What the identity is for."""
+        return self.chain[0].body.role
+
+    @property
+    def root_key(self) -> Ed25519PublicKey:
+        """The root key now."""
+        return self.current.body.root_key
+
+    def statement(self, name: StatementHash) -> Signed[Identity]:
+        """The identity statement called `name`. Raises `StatementError` if it is not in the chain."""
+        for signed in self.chain:
+            if signed.hash == name:
+                return signed
+        raise StatementError("an identity statement that is not in this person's chain")
+
+    def enrolled_key(self, device: StatementHash) -> Ed25519PublicKey:
+        """The key of `device`, shut out or not: for statements that only restrict, or that something else binds.
+
+        Raises `SignatureError` if this person never enrolled it.
+        """
+        enrolled = self.devices.get(device)
+        if enrolled is None:
+            raise SignatureError("signed by a device that this person never enrolled")
+        return enrolled.statement.body.device_key
+
+    def device_key(self, device: StatementHash, *, at: int) -> Ed25519PublicKey:
+        """The key of `device`, if what it made at time `at` counts. Raises `SignatureError`."""
+        enrolled = self.devices.get(device)
+        if enrolled is None:
+            raise SignatureError("signed by a device that this person never enrolled")
+        if enrolled.is_void_at(at):
+            raise SignatureError("signed by a device after the time from which its owner shut it out")
+        return enrolled.statement.body.device_key
+
+
+def verify_identity_chain(identity: IdentityHash, chain: Sequence[Signed[Identity]]) -> tuple[Signed[Identity], ...]:
+    """The verified chain of `identity`, oldest first.
+
+    1. It begins with the founding statement, whose hash is `identity`, signed by its own root key.
+    2. Each later one names the founding statement and the one before, counts on by one, keeps the role, and is signed
+       by the root key before it.
+
+    Raises `StatementError` or `SignatureError`.
+    """
+    if not chain or chain[0].hash.raw != identity.raw or chain[0].body.serial != 0:
+        raise StatementError("a person's statements begin with the founding one")
+    chain[0].verify(chain[0].body.root_key)
+    for before, after in itertools.pairwise(chain):
+        if (
+            after.body.founding != identity
+            or after.body.previous != before.hash
+            or after.body.serial != before.body.serial + 1
+            or after.body.role != before.body.role
+        ):
+            raise StatementError("a later identity statement does not chain to the one before")
+        after.verify(before.body.root_key)
+    return tuple(chain)
+
+
+def verify_person(
+    identity: IdentityHash,
+    chain: Sequence[Signed[Identity]],
+    devices: Sequence[Signed[Device]],
+    removals: Sequence[Signed[Removal]],
+) -> Person:
+    """The person `identity`, from statements in the order in which they were accepted.
+
+    1. The identity chain verifies.
+    2. Each device names this identity and is signed by a root key of the chain, or by an earlier device of the list.
+    3. Each removal names this identity and is signed by a root key of the chain.
+    4. A removed device is void from `since`; a device that it enrolled at or after then is void altogether, and so on.
+
+    Raises `StatementError` or `SignatureError`.
+    """
+    verified = verify_identity_chain(identity, chain)
+    root_keys = list(dict.fromkeys(signed.body.root_key for signed in verified))
+    known: dict[StatementHash, Signed[Device]] = {}
+    for device in devices:
+        if device.body.identity != identity:
+            raise StatementError("a device statement names another person")
+        if device.body.enrolled_by is None:
+            _verify_by_any(device, root_keys)
+        else:
+            enroller = known.get(device.body.enrolled_by)
+            if enroller is None:
+                raise SignatureError("a device was enrolled by a device that is not known")
+            device.verify(enroller.body.device_key)
+        known[device.hash] = device
+    void_from: dict[StatementHash, int] = {}
+    for removal in removals:
+        if removal.body.identity != identity:
+            raise StatementError("a removal names another person")
+        _verify_by_any(removal, root_keys)
+        since = min(removal.body.since, void_from.get(removal.body.device, removal.body.since))
+        void_from[removal.body.device] = since
+    for device in known.values():
+        enroller_hash = device.body.enrolled_by
+        if enroller_hash in void_from and device.body.issued_at >= void_from[enroller_hash]:
+            void_from[device.hash] = 0
+    enrolled = {name: EnrolledDevice(device, void_from.get(name)) for name, device in known.items()}
+    return Person(identity, verified, enrolled, tuple(removals))
+
+
+def _verify_by_any(signed: Signed[Device] | Signed[Removal], keys: Iterable[Ed25519PublicKey]) -> None:
+    failure = SignatureError("not signed by a root key of this person")
+    for key in keys:
+        try:
+            signed.verify(key)
+        except SignatureError as error:
+            failure = error
+        else:
+            return
+    raise failure
+
+
+def verify_attestation(
+    attestation: Signed[Attestation],
+    lists: Sequence[Signed[RevocationList]],
+    registrars: Sequence[Ed25519PublicKey],
+    *,
+    subject: Person,
+    now: int,
+) -> None:
+    """Check that `attestation` makes `subject` a practitioner now, with the keys that they have now.
+
+    1. Its registrar is pinned, and signed it.
+    2. It names the subject and the subject's newest identity statement.
+    3. not_before <= now < expires.
+    4. The registrar's newest list is present, signed, not past its `next_update`, and does not name it.
+
+    Raises `SignatureError` or `StatementError`. `lists` may hold lists of other registrars.
+    """
+    keys: dict[Fingerprint, Ed25519PublicKey] = {key.fingerprint(): key for key in registrars}
+    body = attestation.body
+    key = keys.get(body.registrar)
+    if key is None:
+        raise SignatureError("attested by a registrar that is not pinned here")
+    attestation.verify(key)
+    if body.subject != subject.identity or body.subject_statement != subject.current.hash:
+        raise StatementError("the attestation is for other keys than this practitioner has now")
+    if not body.not_before <= now < body.expires:
+        raise StatementError("the attestation is not in force now")
+    verify_not_revoked(attestation, lists, key, now=now)
+
+
+def verify_not_revoked(
+    attestation: Signed[Attestation], lists: Sequence[Signed[RevocationList]], key: Ed25519PublicKey, *, now: int
+) -> None:
+    """Check step 4 of `verify_attestation`. Raises `SignatureError` or `StatementError`."""
+    newest: Signed[RevocationList] | None = None
+    for signed in lists:
+        if signed.body.registrar == attestation.body.registrar and (
+            newest is None or signed.body.number > newest.body.number
+        ):
+            newest = signed
+    if newest is None:
+        raise StatementError("the registrar's revocation list is missing")
+    newest.verify(key)
+    if not newest.body.issued_at - CLOCK_SKEW_SECONDS <= now < newest.body.next_update:
+        raise StatementError("the registrar's revocation list is out of date")
+    if attestation.body.id in newest.body.revoked:
+        raise StatementError("the attestation was revoked by its registrar")

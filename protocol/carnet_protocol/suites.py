@@ -1,0 +1,47 @@
+"""Suites: the one table of algorithms and sizes (spec `keys.md`, "Suites"). Nothing is negotiated."""
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Final
+
+from carnet_protocol.errors import UnsupportedSuiteError
+
+
+@unique
+class Suite(IntEnum):
+    """An integer that never changes meaning. 2 is reserved for MLKEM1024-P384, HKDF-SHA384, AES-256-GCM."""
+
+    X25519_MLKEM768 = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteSizes:
+    """Sizes in bytes under one suite."""
+
+    kem_public_key: int
+    kem_seed: int
+    kem_enc: int
+    aead_tag: int
+    content_digest: int
+    plaintext_commitment: int
+
+
+SIZES: Final[dict[Suite, SuiteSizes]] = {
+    Suite.X25519_MLKEM768: SuiteSizes(
+        kem_public_key=1216, kem_seed=32, kem_enc=1120, aead_tag=16, content_digest=32, plaintext_commitment=32
+    ),
+}
+
+WRITE_SUITE: Final = Suite.X25519_MLKEM768
+READABLE_SUITES: Final = frozenset({Suite.X25519_MLKEM768})
+
+
+def parse_suite(number: int, readable: frozenset[Suite] = READABLE_SUITES) -> Suite:
+    """The suite numbered `number`. Raises `UnsupportedSuiteError` if it is unknown or not in `readable`."""
+    try:
+        suite = Suite(number)
+    except ValueError as error:
+        raise UnsupportedSuiteError("this suite is unknown here; a newer Carnet may know it") from error
+    if suite not in readable:
+        raise UnsupportedSuiteError("this suite is below the floor that is pinned here")
+    return suite

@@ -1,0 +1,112 @@
+"""What a server stands on while it runs: engine, writer, clock, authentication, log, metrics."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, Table
+from structlog.typing import FilteringBoundLogger
+
+from carnet_protocol.ids import Fingerprint
+from carnet_server.authentication import Authenticator
+from carnet_server.clock import Clock, ClockGuard, system_clock
+from carnet_server.database import reader
+from carnet_server.metrics import Metrics
+from carnet_server.migrations import check_migrated
+from carnet_server.nonces import Nonces
+from carnet_server.principals import KeyLookUp
+from carnet_server.rates import Rate, TokenBuckets
+from carnet_server.writer import Writer
+
+DEFAULT_RATE_BY_IDENTITY: Final = Rate(per_second=200, burst=1000)
+DEFAULT_RATE_BY_ADDRESS: Final = Rate(per_second=50, burst=500)
+DEFAULT_MAX_CONCURRENT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the settings say about load."""
+
+    by_identity: Rate = DEFAULT_RATE_BY_IDENTITY
+    by_address: Rate = DEFAULT_RATE_BY_ADDRESS
+    max_concurrent: int = DEFAULT_MAX_CONCURRENT
+
+
+@dataclass(frozen=True, slots=True)
+class Chassis:
+    """The parts. Making it starts nothing; `start` and `stop` belong to the program's lifespan."""
+
+    name: str
+    version: str
+    engine: Engine
+    writer: Writer
+    authenticator: Authenticator
+    revisions: Path
+    rates: Rates
+    log: FilteringBoundLogger
+    metrics: Metrics
+
+    def start(self) -> None:
+        """Check the database, then take works. Raises `MigrationError` or a refusal of the database."""
+        self.check_ready()
+        self.writer.start()
+
+    def stop(self) -> None:
+        """Drain the writer and let go of the database."""
+        self.writer.stop()
+        self.engine.dispose()
+
+    def check_ready(self) -> None:
+        """Reach the database and find it migrated. Raises `MigrationError` or a refusal of the database."""
+        with reader(self.engine) as connection:
+            check_migrated(connection, self.revisions)
+
+
+def make_chassis(
+    *,
+    name: str,
+    version: str,
+    origin: str,
+    fingerprint: Fingerprint,
+    engine: Engine,
+    revisions: Path,
+    nonces: Table,
+    look_up: KeyLookUp,
+    log: FilteringBoundLogger,
+    newest: Sequence[Callable[[Connection], int | None]] = (),
+    rates: Rates = Rates(),
+    clock: Clock = system_clock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Chassis:
+    """Wire the parts of one server.
+
+    `origin` and `fingerprint` are those of the service card; `nonces` is the table of `make_nonces_table`; `look_up`
+    finds keys in force; `newest` give the times of what the server committed besides nonces.
+    """
+    metrics = Metrics()
+    writer = Writer(engine, observe=metrics.count_batch)
+    metrics.watch_queue(writer.queued)
+    nonce_rules = Nonces(nonces)
+    return Chassis(
+        name=name,
+        version=version,
+        engine=engine,
+        writer=writer,
+        authenticator=Authenticator(
+            origin=origin,
+            server=fingerprint,
+            engine=engine,
+            look_up=look_up,
+            clock=clock,
+            clock_guard=ClockGuard([nonce_rules.newest, *newest]),
+            nonces=nonce_rules,
+            rate_by_identity=TokenBuckets(rates.by_identity, monotonic),
+            rate_by_address=TokenBuckets(rates.by_address, monotonic),
+        ),
+        revisions=revisions,
+        rates=rates,
+        log=log,
+        metrics=metrics,
+    )

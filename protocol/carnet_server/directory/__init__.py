@@ -1,0 +1,1 @@
+"""The practitioner directory: attestations, revocation lists, successions (spec `statements.md`, "Directory")."""

@@ -1,0 +1,1 @@
+"""People: identity chains and devices, who is who and who was shut out (spec `statements.md`, "People")."""

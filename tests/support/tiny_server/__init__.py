@@ -1,0 +1,1 @@
+"""The smallest server that stands on the chassis: keys in a table, and notes that their authors write and read."""

@@ -1,0 +1,70 @@
+"""A command that is interrupted, or killed, is simply run again."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.system.cli.conftest import Person, quiet_environment
+
+SIZE = 48 << 20
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A file that takes a moment."""
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        for number in range(SIZE >> 20):
+            file.write(bytes([number]) * (1 << 20))
+    return path
+
+
+def cut(person: Person, large: Path, number: signal.Signals) -> int:
+    """Start to add `large`, and send a signal as soon as something of it is sealed; return the exit code."""
+    process = subprocess.Popen(
+        person.command("add", large), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment()
+    )
+    spool = person.home / "spool"
+    while process.poll() is None and not (spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())):
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate()
+    return process.returncode
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_add_that_was_cut_goes_on(
+    alice: Person, large: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    assert cut(alice, large, number) == code
+    assert alice.json("list")["documents"] == []
+    (added,) = alice.json("add", large)["added"]
+    (document,) = alice.json("list")["documents"]
+    assert document["document"] == added["document"]
+    alice.json("get", "Large", "--out", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == large.read_bytes()
+
+
+def test_get_that_was_cut_leaves_no_file(alice: Person, large: Path, tmp_path: Path) -> None:
+    alice.json("add", large)
+    target = tmp_path / "out"
+    target.mkdir()
+    process = subprocess.Popen(
+        alice.command("get", "Large", "--out", target / "back"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=quiet_environment(),
+    )
+    while process.poll() is None and not any(target.iterdir()):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    if process.returncode == 130:
+        assert list(target.iterdir()) == []
+    else:
+        assert process.returncode == 0
+    alice.json("get", "Large", "--out", target / "back", "--force")
+    assert (target / "back").read_bytes() == large.read_bytes()

@@ -1,0 +1,58 @@
+"""Exporting a record, against both real servers: a folder that is whole, or a typed error and no folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from carnet.documents.export import export_record
+from carnet.errors import HomeError, UsageError
+from carnet.records import open_record
+from carnet.session import Session
+from tests.support.client import ClientWorld, put_document
+
+
+@pytest.fixture
+def alice(world: ClientWorld, tmp_path: Path) -> Session:
+    alice = world.patient("alice")
+    put_document(alice, open_record(alice), tmp_path, "letter", compartment="general")
+    return alice
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_export_appears_under_its_name_alone(alice: Session, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    report = export_record(alice, tmp_path / "out" / "record")
+    assert (report.versions, report.problems) == (1, ())
+    assert names(tmp_path / "out") == ["record"]
+    assert names(tmp_path / "out" / "record") == ["documents", "index.json", "keys.json", "sealed", "statements.json"]
+    with pytest.raises(UsageError, match="exists already"):
+        export_record(alice, tmp_path / "out" / "record")
+
+
+@pytest.mark.parametrize("name", ["letter.txt/record", "x" * 300])
+def test_folder_that_cannot_be_made_is_told_by_its_name(alice: Session, tmp_path: Path, name: str) -> None:
+    with pytest.raises(HomeError, match="cannot be written") as caught:
+        export_record(alice, tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["leaves", "index.json"])
+def test_full_disk_is_told_and_leaves_nothing(
+    alice: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == file:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(HomeError, match="No space left on device"):
+        export_record(alice, tmp_path / "out" / "record")
+    assert names(tmp_path / "out") == []

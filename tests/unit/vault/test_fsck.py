@@ -1,0 +1,216 @@
+"""`fsck` calls a vault clean after a whole story, and names every kind of damage."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import insert, select, text
+
+from carnet_protocol.tuples import KeyRole
+from carnet_server.database import reader
+from carnet_server.deployment import Deployment
+from carnet_vault.fsck import Seen, check_contents, check_database, check_objects
+from carnet_vault.tables import personal_capsules
+from tests.support.parcels import Parcel, make_reseal, make_sealed, swap
+from tests.support.vault import VaultStory, nothing_changes
+
+
+def deployment_of(story: VaultStory) -> Deployment:
+    own = story.world.own
+    return Deployment.of(own.card, own.card.body.vault, own.vault.log_key)
+
+
+def check(story: VaultStory, seen: Seen | None = None) -> set[str]:
+    """What fsck finds; it changes nothing."""
+    engine, store = story.world.engine, story.world.store
+    with nothing_changes(story):
+        with reader(engine) as connection:
+            findings = list(check_database(connection, deployment_of(story)))
+        findings += check_objects(engine, store, seen or Seen(), on_object=lambda: None)
+        findings += check_contents(engine, store, on_bytes=lambda _: None)
+    return {finding.check for finding in findings}
+
+
+def execute(story: VaultStory, statement: str, **values: object) -> None:
+    with story.world.engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        connection.execute(text(statement), values)
+
+
+def whole_story(story: VaultStory) -> Parcel:
+    """Deposits, a version, a move, a personal capsule, a reseal, a relock, a closed epoch, a tombstone."""
+    first = story.parcel(sealed=make_sealed(story.world.dice, padded=3 << 20))
+    second, moved, resealed, gone = story.parcel(after=first), story.parcel(), story.parcel(), story.parcel()
+    assert story.bring(first, second, moved, resealed, gone).status_code == 200
+    swaps = [
+        swap(story.own.capsule(moved.version, old.role, story.private, story.lock), old)
+        for old in (moved.content_capsule, moved.metadata_capsule)
+    ]
+    assert story.update(story.own.file(moved.document, story.private), capsules=swaps).status_code == 200
+    later = story.parcel(after=moved)
+    assert story.bring(later).status_code == 200
+    grant = story.own.grant(story.mallory, story.attestations["m"], documents=[first.document])
+    personal = [
+        swap(story.own.personal_capsule(first.version, role, grant, story.mallory, story.lock), None)
+        for role in KeyRole
+    ]
+    assert story.update(grant, capsules=personal).status_code == 200
+    assert story.update(story.own.entomb(gone.document, gone.manifest.hash)).status_code == 200
+    reseal = make_reseal(story.world.dice, story.own, resealed, story.general, story.lock)
+    assert story.commit_reseals((reseal, story.upload(reseal, by=story.alice)[0])).status_code == 200
+    assert story.update(story.own.next_epoch(story.general)).status_code == 200
+    relocked = [
+        swap(story.own.capsule(parcel.version, role, story.general, story.lock), old)
+        for parcel, pair in (
+            (first, first),
+            (second, second),
+            (later, later),
+            (resealed, reseal),
+        )
+        for role, old in (
+            (KeyRole.CONTENT, pair.content_capsule),
+            (KeyRole.METADATA, pair.metadata_capsule),
+        )
+    ]
+    answer = story.update(story.own.close_epoch(story.general, epoch=1), capsules=relocked)
+    assert answer.status_code == 200, answer.text
+    return first
+
+
+def test_a_vault_after_a_whole_story_is_clean(story: VaultStory) -> None:
+    whole_story(story)
+    begun = story.begin_uploads([20_000])
+    assert begun.status_code == 200
+    seen = Seen()
+    assert check(story, seen) == set()
+    assert seen.objects == 7
+    assert (seen.litter.orphan_objects, seen.litter.uploads, seen.litter.retired_objects) == (0, 1, 2)
+
+
+def test_an_object_without_a_row_is_litter(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    row = story.find_upload(story.upload(parcel)[0])
+    story.world.store.finish_upload(row.stored)
+    seen = Seen()
+    assert check(story, seen) == set()
+    # As long as its upload is known, a deposit may still take it.
+    assert seen.litter.orphan_objects == 0
+    execute(story, "DELETE FROM uploads")
+    seen = Seen()
+    assert check(story, seen) == set()
+    assert seen.litter.orphan_objects == 1
+
+
+DAMAGE: dict[str, tuple[str, str]] = {
+    "a version is lost": ("DELETE FROM capsules; DELETE FROM versions", "version_missing"),
+    "an object's row says another size": ("UPDATE objects SET size = size + 1", "object_of_another_size"),
+    "an object is retired in use": ("UPDATE objects SET retired_at = 1", "object_retired_in_use"),
+    "a version has no object": ("UPDATE versions SET object = NULL", "version_without_object"),
+    "metadata is cut": ("UPDATE versions SET metadata = substr(metadata, 2)", "metadata_of_another_digest"),
+    "metadata is gone": ("UPDATE versions SET metadata = NULL", "metadata_of_another_digest"),
+    "a leaf list is zeroed": ("UPDATE versions SET leaf_digests = zeroblob(32)", "leaf_list_of_another_digest"),
+    "a leaf list is gone": ("UPDATE versions SET leaf_digests = NULL", "leaf_list_of_another_digest"),
+    "a leaf list is too long": ("UPDATE versions SET leaf_digests = zeroblob(64)", "leaf_list_of_another_digest"),
+    "a reseal is invented": ("UPDATE versions SET reseals = 1", "reseals_do_not_chain"),
+    "a version has no grant": ('UPDATE versions SET "grant" = NULL', "version_of_another_manifest"),
+    "a head is too high": ("UPDATE documents SET head = 2", "versions_do_not_chain"),
+    "an author is another": (
+        "UPDATE documents SET author = (SELECT identity FROM people WHERE identity <> author LIMIT 1)",
+        "versions_do_not_chain",
+    ),
+    "a tombstone is invented": ("UPDATE documents SET tombstoned_at = 1", "tombstone_marked_otherwise"),
+    "a document is filed elsewhere": ("UPDATE documents SET compartment = zeroblob(16)", "document_filed_otherwise"),
+    "a document is not listed": ("UPDATE documents SET listed = NULL", "document_listed_otherwise"),
+    "a capsule is lost": ("DELETE FROM capsules WHERE role = 'content'", "version_without_its_capsules"),
+    "a capsule is cut": ("UPDATE capsules SET sealed = substr(sealed, 1, 100)", "capsule_malformed"),
+    "a capsule is another": (
+        "UPDATE capsules SET sealed = CAST(substr(sealed, 1, 100) || zeroblob(2220) AS BLOB)",
+        "capsule_of_another_digest",
+    ),
+    "capsules are elsewhere": ("UPDATE capsules SET compartment = zeroblob(16)", "capsule_in_another_compartment"),
+    "an event is lost": ("DELETE FROM event_records; DELETE FROM events WHERE position = 3", "log_has_a_gap"),
+    "a lock row is another": ("UPDATE locks SET version = 7", "row_of_another_statement"),
+    "a statement is another's": (
+        "UPDATE statements SET jws = (SELECT jws FROM statements s WHERE s.kind = 'lock') WHERE kind = 'manifest'",
+        "statement_malformed",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_to_the_database_is_found(sqlite_story: VaultStory, what: str) -> None:
+    story = sqlite_story
+    assert story.bring(story.parcel()).status_code == 200
+    assert check(story) == set()
+    statements, expected = DAMAGE[what]
+    with story.world.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA query_only = 0")
+        driver.execute("PRAGMA foreign_keys = OFF")
+        for statement in statements.split("; "):
+            driver.execute(statement)
+        driver.execute("PRAGMA foreign_keys = ON")
+    assert expected in check(story)
+
+
+STORE_DAMAGE: dict[str, tuple[Callable[[bytes], bytes | None], set[str]]] = {
+    "gone": (lambda _: None, {"row_without_object", "content_of_another_digest"}),
+    "cut": (lambda data: data[:-1], {"stored_object_of_another_size", "content_of_another_digest"}),
+    "extended": (lambda data: data + b"\0", {"stored_object_of_another_size", "content_of_another_digest"}),
+    "one bit": (lambda data: data[:-1] + bytes([data[-1] ^ 1]), {"content_of_another_digest"}),
+    "zeroed": (lambda data: bytes(len(data)), {"content_of_another_digest"}),
+}
+
+
+@pytest.mark.parametrize("what", STORE_DAMAGE)
+def test_damage_to_the_store_is_found(sqlite_story: VaultStory, what: str) -> None:
+    story = sqlite_story
+    assert story.bring(story.parcel(sealed=make_sealed(story.world.dice, padded=3 << 20))).status_code == 200
+    (path,) = [path for path in (story.world.root / "objects" / "objects").rglob("*") if path.is_file()]
+    change, expected = STORE_DAMAGE[what]
+    data = change(path.read_bytes())
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+    assert check(story) == expected
+
+
+def test_two_objects_swapped_are_found(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    assert story.bring(story.parcel(), story.parcel()).status_code == 200
+    first, second = [path for path in (story.world.root / "objects" / "objects").rglob("*") if path.is_file()]
+    data = first.read_bytes(), second.read_bytes()
+    for path, other in ((first, data[1]), (second, data[0])):
+        path.chmod(0o600)
+        path.write_bytes(other)
+    assert check(story) == {"content_of_another_digest"}
+
+
+def test_a_personal_capsule_under_another_grant_is_found(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    assert story.bring(parcel).status_code == 200
+    grant = story.own.grant(story.mallory, story.attestations["m"], documents=[parcel.document])
+    capsule = story.own.personal_capsule(parcel.version, KeyRole.METADATA, grant, story.mallory, story.lock)
+    assert story.update(grant, capsules=[swap(capsule, None)]).status_code == 200
+    assert check(story) == set()
+    execute(story, 'UPDATE personal_capsules SET "grant" = :other', other=story.read_grant.hash.raw)
+    assert check(story) == {"personal_capsule_of_another_grant"}
+
+
+def test_a_personal_capsule_that_outlived_its_grant_is_found(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    assert story.bring(parcel).status_code == 200
+    grant = story.own.grant(story.mallory, story.attestations["m"], documents=[parcel.document])
+    capsule = story.own.personal_capsule(parcel.version, KeyRole.METADATA, grant, story.mallory, story.lock)
+    assert story.update(grant, capsules=[swap(capsule, None)]).status_code == 200
+    with story.world.engine.connect() as connection:
+        kept = connection.execute(select(personal_capsules)).mappings().one()
+    assert story.update(story.own.revoke(grant)).status_code == 200
+    assert check(story) == set()
+    with story.world.engine.begin() as connection:
+        connection.execute(insert(personal_capsules), dict(kept))
+    assert check(story) == {"personal_capsule_of_an_ended_grant"}

@@ -1,0 +1,102 @@
+"""The vault, wired. Importing this starts nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from sqlalchemy import Connection, Engine, func, select
+from structlog.typing import FilteringBoundLogger
+
+from carnet_server.app import make_app
+from carnet_server.chassis import Chassis, make_chassis
+from carnet_server.clock import Clock, system_clock
+from carnet_server.deployment import Deployment
+from carnet_server.directory.routes import make_directory_router
+from carnet_server.events.queries import find_newest_time
+from carnet_server.events.routes import router as events_router
+from carnet_server.grants.routes import make_grants_router
+from carnet_server.officers.routes import make_officers_router
+from carnet_server.people.queries import find_key
+from carnet_server.people.routes import make_people_router
+from carnet_server.records.routes import make_records_router
+from carnet_server.service_card.routes import make_service_card_router
+from carnet_storage import Store
+from carnet_vault.capsules.queries import delete_personal_capsules
+from carnet_vault.capsules.routes import router as capsules_router
+from carnet_vault.deposits.routes import make_deposits_router
+from carnet_vault.documents.routes import make_documents_router
+from carnet_vault.locks.routes import make_locks_router
+from carnet_vault.objects.routes import make_objects_router
+from carnet_vault.records.effects import VaultEffects
+from carnet_vault.reseals.routes import make_reseals_router
+from carnet_vault.settings import VaultSettings
+from carnet_vault.startup import LocalStore
+from carnet_vault.tables import documents, nonces, objects, uploads, versions
+from carnet_vault.uploads.routes import make_uploads_router
+
+NAME: Final = "carnet-vault"
+VERSION: Final = "0.1.0"
+REVISIONS: Final = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """The application and what it stands on."""
+
+    app: FastAPI
+    chassis: Chassis
+
+
+def create_app(
+    settings: VaultSettings,
+    deployment: Deployment,
+    engine: Engine,
+    store: LocalStore | Store,
+    log: FilteringBoundLogger,
+    *,
+    clock: Clock = system_clock,
+) -> Vault:
+    """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes."""
+    chassis = make_chassis(
+        name=NAME,
+        version=VERSION,
+        origin=settings.origin,
+        fingerprint=deployment.fingerprint,
+        engine=engine,
+        revisions=REVISIONS,
+        nonces=nonces,
+        look_up=find_key,
+        log=log,
+        newest=(find_newest_time,),
+        rates=settings.rates,
+        clock=clock,
+    )
+    port = store.store if isinstance(store, LocalStore) else store
+    routers = [
+        make_service_card_router(deployment),
+        make_people_router(deployment, on_voided=delete_personal_capsules),
+        make_directory_router(deployment),
+        make_records_router(deployment, VaultEffects()),
+        make_grants_router(deployment),
+        events_router,
+        make_officers_router(deployment, count_rows),
+        make_uploads_router(deployment, port),
+        make_deposits_router(deployment, port),
+        make_documents_router(deployment, port),
+        capsules_router,
+        make_reseals_router(deployment, port),
+        make_locks_router(deployment),
+    ]
+    if isinstance(store, LocalStore):
+        routers.append(make_objects_router(store.store, store.urls))
+    return Vault(make_app(chassis, title="Carnet vault", routers=routers), chassis)
+
+
+def count_rows(connection: Connection, now: int) -> dict[str, int]:
+    """The vault in numbers, for its officers."""
+    del now
+    return {
+        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for table in (documents, versions, objects, uploads)
+    }

@@ -1,0 +1,220 @@
+"""`carnet-vault`: serve, migrate, fsck, gc.
+
+Exit code 0 says that it is done and all is well; 1 that something is wrong, with what to do on standard error; 2 that
+the command was not understood.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import Connection, Engine
+
+from carnet_server.clock import system_clock
+from carnet_server.database import make_engine, reader
+from carnet_server.errors import RefusalError, ServerError
+from carnet_server.fsck import Finding
+from carnet_server.migrations import check_migrated, find_differences, migrate
+from carnet_server.serve import make_server_log, serve
+from carnet_server.settings import load_settings
+from carnet_server.writer import Writer
+from carnet_storage import StorageError, Store
+from carnet_vault import tables
+from carnet_vault.app import REVISIONS, create_app
+from carnet_vault.fsck import Seen, check_contents, check_database, check_objects, content_bytes
+from carnet_vault.gc.collect import DEFAULT_GRACE_SECONDS, Collector
+from carnet_vault.settings import PREFIX, VaultSettings
+from carnet_vault.startup import LocalStore, load_deployment, open_store
+
+app = typer.Typer(
+    help="The vault of a Carnet deployment.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", help=f"TOML file of settings; the environment ({PREFIX}…) goes before it."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """The console command."""
+    app()
+
+
+@app.command("serve")
+def serve_command(settings: SettingsFile = None) -> None:
+    """Answer requests until a signal says stop."""
+    with _failures():
+        loaded = _load(settings)
+        deployment, store = load_deployment(loaded), open_store(loaded)
+        with _engine(loaded) as engine:
+            vault = create_app(loaded, deployment, engine, store, make_server_log(loaded))
+            serve(vault.app, vault.chassis, loaded)
+
+
+@app.command("migrate")
+def migrate_command(settings: SettingsFile = None) -> None:
+    """Bring the database to the version of this program. Does nothing where it is there already."""
+    with _failures():
+        loaded = _load(settings)
+        engine = make_engine(loaded.database)
+        try:
+            migrate(engine, REVISIONS)
+        finally:
+            engine.dispose()
+
+
+@app.command("fsck")
+def fsck_command(
+    settings: SettingsFile = None,
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read every object and check its digests.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the log, every statement, row and capsule, and that every object is there. Changes nothing.
+
+    The server may be running. What nobody needs any more is counted, and is no fault: `gc` removes it.
+    """
+    seen = Seen()
+    with _failures():
+        loaded = _load(settings)
+        deployment, store = load_deployment(loaded), _open_port(loaded)
+        with _engine(loaded) as engine, _progress() as progress:
+            with reader(engine) as connection:
+                task = progress.add_task("database", total=None)
+                findings = [*_check_tables(connection), *check_database(connection, deployment)]
+                progress.update(task, total=1, completed=1)
+            task = progress.add_task("objects", total=None)
+            findings += check_objects(engine, store, seen, on_object=lambda: progress.advance(task))
+            if deep:
+                contents = progress.add_task("contents", total=content_bytes(engine))
+                findings += check_contents(engine, store, on_bytes=lambda size: progress.advance(contents, size))
+    litter = dataclasses.asdict(seen.litter)
+    if as_json:
+        faults = [dataclasses.asdict(finding) for finding in findings]
+        _print_json({"ok": not findings, "findings": faults, "objects": seen.objects, "litter": litter})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.check}: {finding.where}")
+        for name, count in litter.items():
+            if count:
+                typer.echo(f"for gc: {count} {name.replace('_', ' ')}")
+        typer.echo("clean" if not findings else f"{len(findings)} findings")
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command("gc")
+def gc_command(
+    settings: SettingsFile = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    grace_seconds: Annotated[
+        int, typer.Option("--grace-seconds", min=0, help="How long something has to be of no use before it goes.")
+    ] = DEFAULT_GRACE_SECONDS,
+    as_json: AsJson = False,
+) -> None:
+    """Remove abandoned uploads, orphan objects, and what is left of removed and replaced documents.
+
+    The server may be running. Cut in between, it is simply run again.
+    """
+    with _failures():
+        loaded = _load(settings)
+        deployment, store = load_deployment(loaded), _open_port(loaded)
+        with _engine(loaded) as engine, Writer(engine) as writer, _progress() as progress:
+            task = progress.add_task("looking", total=None)
+            collector = Collector(
+                engine=engine,
+                writer=writer,
+                store=store,
+                deployment=deployment,
+                clock=system_clock,
+                grace_seconds=grace_seconds,
+                on_step=lambda: progress.advance(task),
+            )
+            counts = collector.survey() if dry_run else collector.collect()
+    if as_json:
+        _print_json({"dry_run": dry_run, "counts": dict(counts)})
+        return
+    for name, count in sorted(counts.items()):
+        if count:
+            typer.echo(f"{name.replace('_', ' ')}: {count}")
+    typer.echo("nothing to do" if not counts.total() else "these would go" if dry_run else "done")
+
+
+def _load(file: Path | None) -> VaultSettings:
+    return load_settings(VaultSettings, file=file, environment=os.environ, prefix=PREFIX, arguments={})
+
+
+def _open_port(settings: VaultSettings) -> Store:
+    store = open_store(settings)
+    return store.store if isinstance(store, LocalStore) else store
+
+
+@contextmanager
+def _engine(settings: VaultSettings) -> Iterator[Engine]:
+    """An engine on a database that is at the version of this program."""
+    engine = make_engine(settings.database)
+    try:
+        with reader(engine) as connection:
+            check_migrated(connection, REVISIONS)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _check_tables(connection: Connection) -> Iterator[Finding]:
+    for difference in find_differences(connection, tables.metadata):
+        yield Finding("table_of_another_form", str(difference[0]))
+    if connection.dialect.name == "sqlite":
+        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if said != "ok":
+                yield Finding("database_damaged", str(said))
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            yield Finding("row_refers_to_nothing", f"table {row[0]}, row {row[1]}")
+
+
+def _progress() -> Progress:
+    """Bars on standard error, where somebody looks at it."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, sort_keys=True))
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Say what is wrong in one line, and end with 1."""
+    try:
+        yield
+    except RefusalError as error:
+        _fail(f"refused: {error.reason.replace('_', ' ')}")
+    except (ServerError, StorageError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"carnet-vault: {message}", err=True)
+    sys.exit(1)

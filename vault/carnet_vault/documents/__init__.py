@@ -1,0 +1,1 @@
+"""Documents: which versions a principal may list and open (spec `api.md`, "Routes of the vault")."""

@@ -1,0 +1,204 @@
+"""Which versions a principal may see: one query per answer. Never commits.
+
+What is hidden, has a tombstone or never was is left out by the query itself, so that an answer, its length and its
+cursor are made of visible rows alone. A reader sees a version through the capsule that is theirs: the one for the
+compartment where the document is filed, or the personal one of a single-document grant.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
+
+from carnet_protocol.ids import DocumentId, RecordId, StatementHash
+from carnet_protocol.tuples import KeyRole
+from carnet_server.tables import filings, grant_compartments, grant_documents, statements, tombstones
+from carnet_vault.tables import capsules, documents, personal_capsules, versions
+
+EntryRow: TypeAlias = Row[Any]
+"""What `answers` makes a `VersionEntry` of: manifest, reseal, metadata and the columns of its metadata capsule."""
+
+_manifests: Final = statements.alias("manifests")
+_reseals: Final = statements.alias("reseals")
+
+_IS_ALIVE: Final = documents.c.tombstoned_at.is_(None)
+_IS_LISTED: Final = versions.c.version == documents.c.listed
+_IS_HEAD: Final = versions.c.version == documents.c.head
+_IS_FILED_HERE: Final = capsules.c.compartment == documents.c.compartment
+_newest = personal_capsules.alias("newest")
+_IS_NEWEST_PERSONAL: Final = versions.c.version == (
+    select(func.max(_newest.c.version))
+    .where(
+        _newest.c.record == personal_capsules.c.record,
+        _newest.c.document == personal_capsules.c.document,
+        _newest.c.grant == personal_capsules.c.grant,
+        _newest.c.role == KeyRole.METADATA.value,
+    )
+    .scalar_subquery()
+)
+
+
+def list_for_patient(
+    connection: Connection, record: RecordId, *, after: DocumentId | None, limit: int
+) -> Sequence[EntryRow]:
+    """The head of every document without a tombstone, by document id; at most `limit`."""
+    return _page(connection, _entries(capsules).where(_IS_HEAD), record, after=after, limit=limit)
+
+
+def list_for_compartments(
+    connection: Connection, record: RecordId, grant: StatementHash, *, after: DocumentId | None, limit: int
+) -> Sequence[EntryRow]:
+    """The newest version with a capsule there, of every document filed in a compartment of `grant`; at most `limit`."""
+    query = _entries(capsules, _in_compartments(grant)).where(_IS_LISTED)
+    return _page(connection, query, record, after=after, limit=limit)
+
+
+def list_for_documents(
+    connection: Connection, record: RecordId, grant: StatementHash, *, after: DocumentId | None, limit: int
+) -> Sequence[EntryRow]:
+    """The newest version with a personal capsule of `grant`, of every document that it names; at most `limit`."""
+    query = _entries(personal_capsules, _in_documents(grant)).where(
+        personal_capsules.c.grant == grant, _IS_NEWEST_PERSONAL
+    )
+    return _page(connection, query, record, after=after, limit=limit)
+
+
+def versions_for_patient(
+    connection: Connection, record: RecordId, document: DocumentId, *, version: int | None
+) -> Sequence[EntryRow]:
+    """The versions of a document, oldest first, or the one asked for."""
+    return _versions(connection, _entries(capsules), record, document, version)
+
+
+def versions_for_compartments(
+    connection: Connection, record: RecordId, grant: StatementHash, document: DocumentId, *, version: int | None
+) -> Sequence[EntryRow]:
+    """Those versions that a reader of compartments sees."""
+    query = _entries(capsules, _in_compartments(grant)).where(_IS_FILED_HERE)
+    return _versions(connection, query, record, document, version)
+
+
+def versions_for_documents(
+    connection: Connection, record: RecordId, grant: StatementHash, document: DocumentId, *, version: int | None
+) -> Sequence[EntryRow]:
+    """Those versions that a reader of single documents sees."""
+    query = _entries(personal_capsules, _in_documents(grant)).where(personal_capsules.c.grant == grant)
+    return _versions(connection, query, record, document, version)
+
+
+def find_content(
+    connection: Connection, record: RecordId, document: DocumentId, version: int, *, grant: StatementHash | None
+) -> Row[Any] | None:
+    """Object, leaf list and content capsule of a version: the compartment's, or the personal one of `grant`."""
+    table = capsules if grant is None else personal_capsules
+    query = (
+        select(versions.c.object, versions.c.leaf_digests, *_capsule_columns(table))
+        .join(table, _is_capsule_of_version(table, KeyRole.CONTENT))
+        .where(versions.c.record == record, versions.c.document == document, versions.c.version == version)
+    )
+    if grant is not None:
+        query = query.where(personal_capsules.c.grant == grant)
+    return connection.execute(query).one_or_none()
+
+
+def load_filings(
+    connection: Connection, record: RecordId, wanted: Sequence[DocumentId]
+) -> dict[DocumentId, tuple[str, ...]]:
+    """The filings of each document in `wanted`, oldest first."""
+    rows = connection.execute(
+        select(filings.c.document, statements.c.jws)
+        .join(statements, statements.c.hash == filings.c.hash)
+        .where(filings.c.record == record, filings.c.document.in_(wanted))
+        .order_by(filings.c.document, filings.c.serial)
+    )
+    found: dict[DocumentId, tuple[str, ...]] = {}
+    for document, jws in rows:
+        found[document] = (*found.get(document, ()), jws)
+    return found
+
+
+def load_deposit_grants(connection: Connection, wanted: Collection[StatementHash]) -> tuple[str, ...]:
+    """The grants `wanted`, by hash."""
+    rows = connection.execute(select(statements.c.jws).where(statements.c.hash.in_(wanted)).order_by(statements.c.hash))
+    return tuple(rows.scalars())
+
+
+def load_tombstones(
+    connection: Connection, record: RecordId, *, after: DocumentId | None, until: DocumentId | None
+) -> tuple[str, ...]:
+    """The tombstones of documents behind `after` and up to `until`, by document."""
+    query = (
+        select(statements.c.jws)
+        .join(tombstones, tombstones.c.hash == statements.c.hash)
+        .where(tombstones.c.record == record)
+        .order_by(tombstones.c.document, statements.c.event)
+    )
+    if after is not None:
+        query = query.where(tombstones.c.document > after)
+    if until is not None:
+        query = query.where(tombstones.c.document <= until)
+    return tuple(connection.execute(query).scalars())
+
+
+def _entries(table: FromClause, *scope: tuple[FromClause, ColumnElement[bool]]) -> Select[Any]:
+    """Versions with their metadata capsule from `table`, of the documents in `scope`."""
+    source = documents
+    joined: FromClause = source
+    for other, condition in scope:
+        joined = joined.join(other, condition)
+    joined = (
+        joined.join(
+            versions, and_(versions.c.record == documents.c.record, versions.c.document == documents.c.document)
+        )
+        .join(table, _is_capsule_of_version(table, KeyRole.METADATA))
+        .join(_manifests, _manifests.c.hash == versions.c.manifest)
+        .outerjoin(_reseals, _reseals.c.hash == versions.c.reseal)
+    )
+    return select(
+        _manifests.c.jws.label("manifest"),
+        _reseals.c.jws.label("reseal"),
+        versions.c.grant.label("deposit_grant"),
+        versions.c.metadata,
+        *_capsule_columns(table),
+    ).select_from(joined)
+
+
+def _in_compartments(grant: StatementHash) -> tuple[FromClause, ColumnElement[bool]]:
+    return grant_compartments, and_(
+        grant_compartments.c.grant == grant, grant_compartments.c.compartment == documents.c.compartment
+    )
+
+
+def _in_documents(grant: StatementHash) -> tuple[FromClause, ColumnElement[bool]]:
+    return grant_documents, and_(grant_documents.c.grant == grant, grant_documents.c.document == documents.c.document)
+
+
+def _is_capsule_of_version(table: FromClause, role: KeyRole) -> ColumnElement[bool]:
+    return and_(
+        table.c.record == versions.c.record,
+        table.c.document == versions.c.document,
+        table.c.version == versions.c.version,
+        table.c.role == role.value,
+    )
+
+
+def _capsule_columns(table: FromClause) -> Sequence[ColumnElement[Any]]:
+    return [column for column in table.c if column.name not in {"record", "digest"}]
+
+
+def _page(
+    connection: Connection, query: Select[Any], record: RecordId, *, after: DocumentId | None, limit: int
+) -> Sequence[EntryRow]:
+    query = query.where(documents.c.record == record, _IS_ALIVE).order_by(documents.c.document).limit(limit)
+    if after is not None:
+        query = query.where(documents.c.document > after)
+    return connection.execute(query).all()
+
+
+def _versions(
+    connection: Connection, query: Select[Any], record: RecordId, document: DocumentId, version: int | None
+) -> Sequence[EntryRow]:
+    query = query.where(documents.c.record == record, documents.c.document == document, _IS_ALIVE)
+    if version is not None:
+        query = query.where(versions.c.version == version)
+    return connection.execute(query.order_by(versions.c.version)).all()

@@ -1,0 +1,38 @@
+"""Everything in the database, on one snapshot."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection
+
+from carnet_protocol.statements import Lock
+from carnet_server.deployment import Deployment
+from carnet_server.fsck import Finding, RowRule, Signers, check_log, check_rows, check_rule, check_statements
+from carnet_vault.fsck.capsules import check_capsules
+from carnet_vault.fsck.documents import check_documents
+from carnet_vault.fsck.versions import check_versions
+from carnet_vault.tables import locks
+
+_LOCKS = RowRule(Lock, locks, ("record", "version", "expires"))
+
+
+def check_database(connection: Connection, deployment: Deployment) -> Iterator[Finding]:
+    """Every check that needs no store.
+
+    1. The log, the statements, and the rows of the shared nouns.
+    2. Rows of lock statements.
+    3. Each version is what its manifest or its newest reseal says.
+    4. Each document is what its versions, filings and tombstones make it.
+    5. Each version has its capsules, each capsule its right place.
+    """
+    # 1
+    yield from check_log(connection, deployment.fingerprint)
+    yield from check_statements(connection, Signers.load(connection, deployment))
+    yield from check_rows(connection)
+    # 2
+    yield from check_rule(connection, _LOCKS)
+    # 3
+    yield from check_versions(connection)
+    # 4
+    yield from check_documents(connection)
+    # 5
+    yield from check_capsules(connection)

@@ -1,0 +1,118 @@
+"""Objects: every row has its object in the store, and, looked at deeply, every object is what its leaf list says."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Engine, Row, and_, func, select
+
+from carnet_protocol.errors import ProtocolError
+from carnet_protocol.layout import leaf_digest, leaf_ranges
+from carnet_protocol.statements import Reseal, Signed
+from carnet_protocol.suites import Suite
+from carnet_server.database import reader
+from carnet_server.fsck import Finding
+from carnet_server.tables import statements
+from carnet_storage import ObjectName, ObjectNotFound, Store
+from carnet_vault.objects.compare import Pair, compare_objects
+from carnet_vault.tables import documents, objects, uploads, versions
+
+_ROWS_AT_ONCE: Final = 200
+_ALIVE: Final = and_(
+    documents.c.record == versions.c.record,
+    documents.c.document == versions.c.document,
+    documents.c.tombstoned_at.is_(None),
+)
+
+
+@dataclass(slots=True)
+class Litter:
+    """What nobody needs, and `carnet-vault gc` removes: no fault."""
+
+    orphan_objects: int = 0
+    uploads: int = 0
+    retired_objects: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was looked at, and what lies about."""
+
+    objects: int = 0
+    litter: Litter = field(default_factory=Litter)
+
+
+def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callable[[], None]) -> Iterator[Finding]:
+    """Every row of `objects`, and every object.
+
+    1. Each row has its object, in the size of the row, unless it is retired.
+    2. An object without a row, and without an upload that may still bring one, is litter.
+    """
+    for pair in compare_objects(engine, store):
+        on_object()
+        seen.objects += 1
+        # 1
+        if pair.row_size is not None and pair.stored_size != pair.row_size and _is_wrong(engine, store, pair):
+            check = "row_without_object" if pair.stored_size is None else "stored_object_of_another_size"
+            yield Finding(check, f"object {pair.name}")
+        # 2
+        if pair.row_size is None and not pair.has_upload:
+            seen.litter.orphan_objects += 1
+    with reader(engine) as connection:
+        seen.litter.uploads = connection.execute(select(func.count()).select_from(uploads)).scalar_one()
+        retired = select(func.count()).where(objects.c.retired_at.is_not(None))
+        seen.litter.retired_objects = connection.execute(retired).scalar_one()
+
+
+def check_contents(engine: Engine, store: Store, *, on_bytes: Callable[[int], None]) -> Iterator[Finding]:
+    """Hash every object of a version against the version's leaf list."""
+    with reader(engine) as connection:
+        rows = connection.execute(
+            select(versions, statements.c.jws.label("reseal_jws"))
+            .join(documents, _ALIVE)
+            .outerjoin(statements, statements.c.hash == versions.c.reseal)
+            .order_by(versions.c.record, versions.c.document, versions.c.version)
+        )
+        for row in rows.yield_per(_ROWS_AT_ONCE):
+            if not _is_whole(row, store, on_bytes):
+                yield Finding("content_of_another_digest", f"version {row.version} of document {row.document}")
+
+
+def content_bytes(engine: Engine) -> int:
+    """How many bytes `check_contents` will read."""
+    with reader(engine) as connection:
+        query = select(func.coalesce(func.sum(objects.c.size), 0)).where(objects.c.retired_at.is_(None))
+        return int(connection.execute(query).scalar_one())
+
+
+def _is_whole(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) -> bool:
+    expected: bytes = row.leaf_digests or b""
+    if row.object is None:
+        return False
+    try:
+        suite = Suite(row.suite) if row.reseal_jws is None else Signed.parse(row.reseal_jws, Reseal).body.suite
+        with store.open_object(ObjectName(row.object)) as opened:
+            size = len(leaf_digest(suite, b""))
+            for leaf, (start, end) in enumerate(leaf_ranges(opened.size_bytes)):
+                found = leaf_digest(suite, b"".join(opened.chunks(start=start, length=end - start)))
+                on_bytes(end - start)
+                if found != expected[leaf * size : (leaf + 1) * size]:
+                    return False
+    except (ObjectNotFound, ProtocolError):
+        return False
+    return True
+
+
+def _is_wrong(engine: Engine, store: Store, pair: Pair) -> bool:
+    """Whether row and store still disagree: the row may have been newer than the page, or be gone with its object.
+
+    A retired object is on its way out, and may be gone from a store that was copied after its database.
+    """
+    try:
+        if store.stat(pair.name).size_bytes == pair.row_size:
+            return False
+    except ObjectNotFound:
+        pass
+    with reader(engine) as connection:
+        still_there = select(objects.c.size).where(objects.c.name == pair.name.text, objects.c.retired_at.is_(None))
+        return connection.execute(still_there).first() is not None

@@ -1,0 +1,1 @@
+"""What the vault does when a record changes: documents move, capsules are swapped, epochs end, documents go."""

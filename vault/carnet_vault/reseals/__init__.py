@@ -1,0 +1,1 @@
+"""Reseals: versions that the patient encrypted anew (spec `document.md`, "Reseal")."""
