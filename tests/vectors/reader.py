@@ -206,7 +206,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "manifest": {
         "suite": "suite", "record": HASH, "document": HASH, "document_salt": HASH, "version": "int1", "author": HASH,
         "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "b32", "ciphertext_size": "size",
-        "metadata_digest": HASH, "plaintext_commitment": "b32", "created_at": "time",
+        "metadata_digest": HASH, "plaintext_commitment": "b32", "metadata_commitment": "b32",
+        "created_at": "time",
     },
     "tombstone": {
         "record": HASH, "document": HASH, "manifest": HASH, "by": HASH, "device": HASH,
@@ -511,10 +512,15 @@ def content_digest(size: int, leaves: bytes) -> bytes:
 
 
 def plaintext_commitment(key: bytes, plaintext: bytes) -> bytes:
-    """document.md, "Plaintext commitment"."""
+    """document.md, "Commitments"."""
     leaves = [plaintext[start : start + 2**20] for start in range(0, len(plaintext), 2**20)] or [b""]
     hashed = b"".join(blake3(b"\0" + leaf, key=key).digest() for leaf in leaves)
     return blake3(b"\1" + len(plaintext).to_bytes(8, "big") + hashed, key=key).digest()
+
+
+def metadata_commitment(key: bytes, metadata: bytes) -> bytes:
+    """document.md, "Commitments"."""
+    return blake3(b"\2" + metadata, key=key).digest()
 
 
 def decrypt(key: bytes, context: bytes, ciphertext: bytes) -> bytes:
@@ -532,7 +538,7 @@ METADATA: Final = {
 }  # fmt: skip
 
 
-def parse_metadata(data: bytes) -> Given:
+def parse_metadata(data: bytes, commitment: str) -> Given:
     """document.md, "Metadata"."""
     length = int.from_bytes(data[:4], "big")
     need(4 + length <= len(data) == max(1024, padme(4 + length, 1024)), "the metadata's size")
@@ -557,7 +563,8 @@ def parse_metadata(data: bytes) -> Given:
         need(isinstance(name, str) and 1 <= len(name.encode()) <= 255 and name not in {".", ".."}, "file name")
         need(name.isprintable() and "/" not in name and "\\" not in name, "file name")
     need(body["comment"] is None or (isinstance(body["comment"], str) and len(body["comment"]) <= 2000), "comment")
-    unb64(body["commitment_key"], 32)
+    committed = metadata_commitment(unb64(body["commitment_key"], 32), data[4 : 4 + length])
+    need(b64(committed) == commitment, "the author's commitment to the metadata")
     return body
 
 
@@ -572,7 +579,8 @@ def open_version(person: Person, given: Given, reseal: Given | None = None) -> t
     need(b64(hashlib.sha256(metadata).digest()) == now["metadata_digest"], "the metadata's digest")
     bound = identity_tuple(manifest)
     key = unb64(given["metadata_key"], 32)
-    body = parse_metadata(decrypt(key, pack("carnet/v1/metadata-context", bound), metadata))
+    padded_metadata = decrypt(key, pack("carnet/v1/metadata-context", bound), metadata)
+    body = parse_metadata(padded_metadata, manifest["metadata_commitment"])
     padded = padded_size(body["size"])
     size = 56 + padded + 16 * (padded // 16384 + 1)
     need(size == len(ciphertext) == now["ciphertext_size"], "the ciphertext's size")
@@ -822,6 +830,9 @@ VERDICTS: Final[dict[str, Callable[[Given], Given]]] = {
     "pack": verdict_pack,
     "padding": lambda given: {"padded": padded_size(given["size"])},
     "person": verdict_person,
+    "metadata-commitment": lambda given: {
+        "commitment": b64(metadata_commitment(unb64(given["key"]), given["metadata"].encode()))
+    },
     "plaintext-commitment": lambda given: {
         "commitment": b64(plaintext_commitment(unb64(given["key"]), shake(given["size"])))
     },

@@ -11,7 +11,7 @@ from typing import Final
 from carnet.access import RecordAccess, release
 from carnet.capsules import open_inner
 from carnet.content import MetadataKey, open_metadata
-from carnet.documents.metadata import Metadata, parse_metadata
+from carnet.documents.metadata import Metadata, parse_committed
 from carnet.documents.versions import Authors, Version, recipient_key, verify_capsule, verify_entry
 from carnet.errors import DataError, RefusedError, RollbackError, VerificationError
 from carnet.session import Session
@@ -218,7 +218,7 @@ def open_listed(access: RecordAccess, version: Version, inner: bytes | None) -> 
         metadata_key=key,
         context=version.identity.metadata_context(),
     )
-    return key, parse_metadata(text)
+    return key, parse_committed(text, version.manifest.body)
 
 
 def metadata_item(version: Version) -> ReleaseItem:

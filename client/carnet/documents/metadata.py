@@ -3,17 +3,21 @@
 Every string in it comes from somebody else: it is shown as text, and decides nothing.
 """
 
+import hmac
 import unicodedata
 from datetime import date
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from carnet.content import CommitmentKey, commit_metadata
 from carnet.errors import VerificationError
 from carnet_protocol.encoding import format_canonical_json, parse_canonical_json
 from carnet_protocol.errors import MalformedError
 from carnet_protocol.ids import FixedBytes
 from carnet_protocol.limits import MAX_DOCUMENT_BYTES
+from carnet_protocol.statements import Manifest
+from carnet_protocol.suites import parse_suite
 from carnet_protocol.wire import ShortText, WireModel
 
 FORMAT: Final = "carnet.metadata.v1"
@@ -87,6 +91,19 @@ def parse_metadata(text: bytes) -> Metadata:
             raise _against_the_rules()
     except (MalformedError, ValidationError):
         raise _against_the_rules() from None  # pydantic's report would quote the metadata
+    return metadata
+
+
+def parse_committed(text: bytes, manifest: Manifest) -> Metadata:
+    """The metadata that `text` is, if the author of `manifest` committed to it. Raises `VerificationError`.
+
+    A reseal by the patient gives a new ciphertext; this says that its title, kind, date and the rest are still the
+    author's.
+    """
+    metadata = parse_metadata(text)
+    commitment = commit_metadata(parse_suite(manifest.suite), CommitmentKey(metadata.commitment_key.raw), text)
+    if not hmac.compare_digest(commitment, manifest.metadata_commitment):
+        raise VerificationError("a document's title and what else is said of it are not what its author signed")
     return metadata
 
 

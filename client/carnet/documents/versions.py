@@ -214,8 +214,8 @@ def _verify_reseal(text: str, manifest: Signed[Manifest], patient: Person) -> Si
     if signed.body.manifest != manifest.hash or signed.body.record != manifest.body.record:
         raise VerificationError("a reseal is of another document")
     if signed.body.suite != manifest.body.suite:
-        raise VerificationError("a reseal changes the suite, which its author's commitment does not allow")
-    # By any device of the patient, shut out since or not: the author's commitment binds what it may have changed.
+        raise VerificationError("a reseal changes the suite, which its author's commitments do not allow")
+    # By any device of the patient, shut out since or not: the author's commitments bind all that it may have changed.
     signed.verify(patient.enrolled_key(signed.body.device))
     return signed
 
