@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from carnet.boxes import open_device_name
-from carnet.errors import DecryptionError, UnlockError, UsageError
-from carnet.identity import fetch_own, renew_account_key
+from carnet.errors import UnlockError, UsageError
+from carnet.identity import fetch_own, open_own_device_name, renew_account_key
 from carnet.keys import RecoverySecret
 from carnet.session import Session
 from carnet.slots import Slot
-from carnet_protocol.authority import EnrolledDevice, Person, verify_person
+from carnet_protocol.authority import Person, verify_person
 from carnet_protocol.errors import SignatureError
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Removal, Signed
@@ -31,7 +30,7 @@ def list_devices(session: Session) -> list[OwnDevice]:
     return [
         OwnDevice(
             device=name,
-            name=_open_name(session, enrolled),
+            name=open_own_device_name(session, enrolled.statement),
             enrolled_at=enrolled.statement.body.issued_at,
             void_from=enrolled.void_from,
             is_this=name == session.device,
@@ -84,17 +83,3 @@ def _check_root(removal: Signed[Removal], person: Person) -> Signed[Removal]:
     except SignatureError as error:
         raise UnlockError("these words are not those of this identity's newest kit: take the newest page") from error
     return removal
-
-
-def _open_name(session: Session, enrolled: EnrolledDevice) -> str | None:
-    for held in session.keyring.body.account_keys:
-        try:
-            return open_device_name(
-                enrolled.statement.body.sealed_name,
-                identity=session.identity,
-                device_key=enrolled.statement.body.device_key,
-                device_name_key=held.account_key.derive_device_name_key(),
-            )
-        except DecryptionError:
-            continue
-    return None

@@ -8,13 +8,14 @@ Everything that is needed later is on disk before a server hears of it, so a cut
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from carnet.boxes import seal_device_name
+from carnet.boxes import open_device_name, seal_device_name
 from carnet.card import pin_card
 from carnet.connections import open_http
-from carnet.errors import HomeTakenError, RollbackError, UnlockError
+from carnet.errors import DecryptionError, HomeTakenError, RollbackError, UnlockError
 from carnet.home import Home
 from carnet.keyring import KEYRING_FILE, HeldAccountKey, KeyringBody, create_keyring
 from carnet.keys import AccountKey, RecoverySecret, seal_previous_account_key, seal_recovery_slot
@@ -34,6 +35,7 @@ from carnet_protocol.statements import Device, Identity, Recovery, Removal, Role
 from carnet_protocol.suites import WRITE_SUITE
 
 PEOPLE_PATH: Final = "/v1/people"
+_UNNAMED: Final = "this device"
 UNOPENED: Final = "record-unopened"
 """Local state of a patient made here whose record nobody can have opened yet."""
 UNREGISTERED: Final = "person-unregistered"
@@ -203,7 +205,8 @@ def renew_account_key(
     """A new account key under a later identity statement, and with it whatever `removal` shuts out.
 
     With `new_kit` the root key is a new one too: the words of before open nothing that comes after, and the new ones
-    wait in the keyring to be printed.
+    wait in the keyring to be printed. Every device falls with the root key under which it was enrolled; this one is
+    enrolled anew, under a new key of its own.
 
     1. The words are those of the newest root key.
     2. The new account key is in the keyring and sealed to the recovery words before anyone hears of it.
@@ -232,7 +235,8 @@ def renew_account_key(
             root_key=kit.derive_root_signer().public_key,
             account_kem_key=account_key.derive_kem_key(WRITE_SUITE).public_key,
             recovery_commitment=kit.derive_commitment(),
-            issued_at=now,
+            # Devices of the replaced root key fall then: what they signed in this very second still counts.
+            issued_at=now if new_kit is None else now + 1,
         ),
         root,
     )
@@ -240,14 +244,30 @@ def renew_account_key(
     previous = next(held for held in body.account_keys if held.statement == current.hash)
     recovery = _sign_recovery(kit, account_key, statement=renewed, identity=person.identity, previous=previous, now=now)
     removals = () if removal is None else (removal.text,)
+    signer, device = body.device_signer, body.device
+    enrolled: tuple[str, ...] = ()
+    if new_kit is not None:
+        signer = Signer(random(SEED_SIZE))
+        enrolment = sign_device(
+            signer.public_key,
+            by=kit.derive_root_signer(),
+            enrolled_by=None,
+            identity=person.identity,
+            account_key=account_key,
+            name=open_own_device_name(session, person.devices[body.device].statement) or _UNNAMED,
+            now=now,
+        )
+        device, enrolled = enrolment.hash, (enrolment.text,)
     bundle = PersonBundle(
         identities=(*(signed.text for signed in person.chain), renewed.text),
-        devices=tuple(device.statement.text for device in person.devices.values()),
+        devices=(*(known.statement.text for known in person.devices.values()), *enrolled),
         removals=(*(signed.text for signed in person.removals), *removals),
     )
     dropped = session.keyring.replace_body(
         replace(
             body,
+            device=device,
+            device_signer=signer,
             account_keys=(*body.account_keys, HeldAccountKey(renewed.hash, WRITE_SUITE, account_key)),
             person=bundle,
             recovery=recovery.text,
@@ -255,8 +275,21 @@ def renew_account_key(
         )
     )
     # 3
-    publish_person(session, (renewed.text, *removals), recovery.text)
+    publish_person(session, (renewed.text, *removals, *enrolled), recovery.text)
     return dropped
+
+
+def open_own_device_name(session: Session, device: Signed[Device]) -> str | None:
+    """The name of a device of this person; None if it was sealed under an account key that this one never had."""
+    for held in session.keyring.body.account_keys:
+        with suppress(DecryptionError):
+            return open_device_name(
+                device.body.sealed_name,
+                identity=session.identity,
+                device_key=device.body.device_key,
+                device_name_key=held.account_key.derive_device_name_key(),
+            )
+    return None
 
 
 def _sign_recovery(

@@ -83,7 +83,7 @@ class People:
                 "devices of the same person: nothing was used; try again, then ask the operators"
             )
         # 3
-        return self.verify(identity, _join(keyservice, vault))
+        return self.verify(identity, _join(by_keyservice, by_vault))
 
     def verify_practitioner(
         self,
@@ -240,11 +240,13 @@ def _is_signed_by(succession: Signed[Succession], key: Ed25519PublicKey) -> bool
     return True
 
 
-def _join(first: PersonBundle, second: PersonBundle) -> PersonBundle:
+def _join(first: Person, second: Person) -> PersonBundle:
+    """The statements of both, with the devices in the order of the root keys under which they were enrolled."""
+    devices = sorted({**second.devices, **first.devices}.values(), key=lambda device: device.generation)
     return PersonBundle(
-        identities=first.identities,
-        devices=tuple(dict.fromkeys((*first.devices, *second.devices))),
-        removals=first.removals,
+        identities=tuple(signed.text for signed in first.chain),
+        devices=tuple(device.statement.text for device in devices),
+        removals=tuple(signed.text for signed in first.removals),
     )
 
 

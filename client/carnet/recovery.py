@@ -26,7 +26,7 @@ from carnet.sealing import PassphraseCost, Random
 from carnet.session import OpenHttp, Session, open_servers, read_clock
 from carnet.short_code import derive_short_code, format_short_code
 from carnet.slots import check_passphrase
-from carnet.transport import RequestSigner
+from carnet.transport import KeySigner
 from carnet_protocol.api import PersonBundle, RecoveryView
 from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
@@ -157,7 +157,7 @@ def restore(
 
 
 def _fetch(card: Signed[ServiceCard], root: Signer, *, clock: Callable[[], int], open_client: OpenHttp) -> RecoveryView:
-    signer = RequestSigner(KeyId(root.public_key.fingerprint().raw), root.sign)
+    signer = KeySigner(KeyId(root.public_key.fingerprint().raw), root.sign)
     vault, keyservice = open_servers(card, clock=clock, open_client=open_client, signer=signer)
     try:
         return keyservice.get("/v1/recovery", RecoveryView)

@@ -78,8 +78,8 @@ def renew(
 ) -> Answer:
     """After somebody saw your words: new words, on a new page, and new keys. The old words then open nothing any more.
 
-    The old words are needed once more. Your other devices have to join again, and whoever used the old words may have
-    left a device of theirs: look through `carnet device list`, and remove what you do not know.
+    The old words are needed once more. Every other device is shut out, one that somebody made with the old words as
+    well; let your own join again with `carnet device pair`.
     """
     check_place(file, may_overwrite=False)
     with desk.open_session() as session:
