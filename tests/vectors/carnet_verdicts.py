@@ -307,6 +307,8 @@ def _device_pairing(given: Given) -> dict[str, Any]:
         raise MalformedError("another request than the one of the secret")
     plaintext = open_message(_raw(given["answer"]), kem_key, info=pairing._answer_info(request))
     answer = pairing._AnswerFile.model_validate(parse_canonical_json(plaintext))
+    if answer.card_key != Fingerprint.parse(given["card_key"]):
+        raise MalformedError("another deployment's card")
     person = verify_bundle(pairing._identity_of(answer.person), answer.person)
     pairing._find_enrolled(person, device.public_key)
     held = pairing._verify_account_keys(answer, person)

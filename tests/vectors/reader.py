@@ -375,21 +375,36 @@ class Person:
             verify_statement(identities[number], unb64(before["root_key"]))
         self.chain, self.current = chain, statement_hash(identities[-1])
         self.statements = dict(zip(map(statement_hash, identities), chain, strict=True))
-        roots = [unb64(body["root_key"]) for body in chain]
+        # The generations: each root key once, and when it was replaced
+        roots, replaced = [chain[0]["root_key"]], []
+        for body in chain[1:]:
+            if body["root_key"] != roots[-1]:
+                replaced.append(body["issued_at"])
+                roots.append(body["root_key"])
+        need(len(set(roots)) == len(roots), "a root key comes back")
         self.devices: dict[str, Given] = {}
-        for text in devices:
-            body = parse_statement(text, "device")
-            need(body["identity"] == identity, "another's device")
-            need(body["enrolled_by"] is None or body["enrolled_by"] in self.devices, "an unknown enroller")
-            by = roots if body["enrolled_by"] is None else [unb64(self.devices[body["enrolled_by"]]["device_key"])]
-            verify_by_any(text, by)
-            self.devices[statement_hash(text)] = body
         self.void: dict[str, int] = {}
+        generations: dict[str, int] = {}
+        newest = 0
+        for text in devices:
+            body, name = parse_statement(text, "device"), statement_hash(text)
+            need(body["identity"] == identity, "another's device")
+            if body["enrolled_by"] is None:
+                newest = generations[name] = signing_generation(text, roots, newest)
+            else:
+                need(body["enrolled_by"] in self.devices, "an unknown enroller")
+                verify_statement(text, unb64(self.devices[body["enrolled_by"]]["device_key"]))
+                generations[name] = generations[body["enrolled_by"]]
+            self.devices[name] = body
+            if generations[name] < len(replaced):
+                self.void[name] = replaced[generations[name]]
+        newest = 0
         for text in removals:
             body = parse_statement(text, "removal")
             need(body["identity"] == identity, "another's removal")
-            verify_by_any(text, roots)
-            self.void[body["device"]] = min(body["since"], self.void.get(body["device"], body["since"]))
+            newest = signing_generation(text, roots, newest)
+            if generations.get(body["device"], newest) <= newest:
+                self.void[body["device"]] = min(body["since"], self.void.get(body["device"], body["since"]))
         for name, body in self.devices.items():
             enroller = body["enrolled_by"]
             if enroller in self.void and body["issued_at"] >= self.void[enroller]:
@@ -399,6 +414,17 @@ class Person:
         """The key of a device that spoke for the person at that time."""
         need(device in self.devices and at < self.void.get(device, MAX_TIME + 1), "a device that counts for nothing")
         return unb64(self.devices[device]["device_key"])
+
+
+def signing_generation(text: str, roots: list[str], first: int) -> int:
+    """Which root key signed, none before `first`."""
+    for generation in range(first, len(roots)):
+        try:
+            verify_statement(text, unb64(roots[generation]))
+        except Refused:
+            continue
+        return generation
+    raise Refused("signed by no root key, or out of order")
 
 
 def verify_by_any(text: str, keys: list[bytes]) -> None:
@@ -721,7 +747,8 @@ def verdict_device_pairing(given: Given) -> Given:
     need((request["device_key"], request["kem_key"]) == (b64(device_key), b64(public_key(seed))), "another request")
     digest = hashlib.sha256(given["request"].encode()).digest()
     answer = uncanonical(open_hpke(seed, unb64(given["answer"]), pack("carnet/v1/device-pairing", digest)))
-    need(set(answer) == {"account_keys", "format", "person"}, "members")
+    need(set(answer) == {"account_keys", "card_key", "format", "person"}, "members")
+    need(answer["card_key"] == given["card_key"], "another deployment's card")
     need(answer["format"] == "carnet.device-answer.v1" and bool(answer["account_keys"]), "an empty answer")
     bundle = answer["person"]
     identity = statement_hash(bundle["identities"][0])

@@ -6,11 +6,10 @@ from typing import Annotated
 from rich.text import Text
 from typer import Argument, Option
 
-from carnet.card import fetch_card
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.completion import describe_renewal
 from carnet.cli.kit import confirm_kit, print_kit, read_words
-from carnet.cli.options import CardOption, DeviceNameOption, name_device
+from carnet.cli.options import CardOption, DeviceNameOption, FingerprintOption, name_device, take_card
 from carnet.cli.passphrases import choose_passphrase
 from carnet.cli.places import check_place
 from carnet.cli.plain import plain
@@ -106,19 +105,22 @@ def restore_identity(
     desk: Desk,
     *,
     card: CardOption,
+    fingerprint: FingerprintOption = None,
     words_file: WordsOption = None,
     device_name: DeviceNameOption = None,
 ) -> Answer:
     r"""Begin anew on this machine with the 24 words of a recovery kit.
 
-    If a device was lost or stolen, remove it next: `carnet device list`, then `carnet device remove`.
+    The service card says which servers there are, and whose word on practitioners counts. The page with the words has
+    the fingerprint of its key: give it, so that nobody puts a card of their own in its place. If a device was lost or
+    stolen, remove it next: `carnet device list`, then `carnet device remove`.
 
     \b
     Example:
-      carnet --home ~/.carnet-new recovery restore --card card.jws
+      carnet --home ~/.carnet-new recovery restore --card https://vault.example --fingerprint E6kkzfuo…
     """
     check_free(desk.home)
-    service = fetch_card(card)
+    service = take_card(card, fingerprint)
     words = read_words(desk.terminal, words_file)
     passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)
     try:
