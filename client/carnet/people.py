@@ -127,6 +127,25 @@ class People:
             f"this practitioner cannot be relied on now ({reason}): ask them to renew their attestation"
         ) from failure
 
+    def last_attestation(
+        self,
+        identity: IdentityHash,
+        *,
+        vault: PersonView,
+        keyservice: PersonView,
+        registrars: Sequence[Ed25519PublicKey],
+    ) -> Attestation | None:
+        """What one of `registrars` attested of `identity` last, in force now or not: a name for what they did before.
+
+        None where no server shows anything. Nothing may be sealed to anybody on the strength of it.
+        """
+        signed = [
+            attestation.body
+            for attestation in _parse_all({*vault.attestations, *keyservice.attestations}, Attestation)
+            if attestation.body.subject == identity and any(_is_signed_by(attestation, key) for key in registrars)
+        ]
+        return max(signed, key=lambda body: body.not_before, default=None)
+
     def check_accepted(self, practitioner: Practitioner) -> None:
         """Check that nothing is sealed to keys that nobody accepted. The first ones are accepted as they are.
 
@@ -232,9 +251,9 @@ def verify_succession(text: str, *, predecessor: Person, successor: Practitioner
     return succession
 
 
-def _is_signed_by(succession: Signed[Succession], key: Ed25519PublicKey) -> bool:
+def _is_signed_by(signed: Signed[Succession] | Signed[Attestation], key: Ed25519PublicKey) -> bool:
     try:
-        succession.verify(key)
+        signed.verify(key)
     except SignatureError:
         return False
     return True

@@ -182,7 +182,7 @@ class _Generations:
                 self._root_keys.append(signed.body.root_key)
 
     def verify(self, signed: Signed[Device] | Signed[Removal]) -> int:
-        """The generation that signed `signed`: that of the statement before, or a later one. Raises `SignatureError`."""
+        """The generation of who signed `signed`: that of the statement before, or later. Raises `SignatureError`."""
         for generation in range(self._now, len(self._root_keys)):
             with contextlib.suppress(SignatureError):
                 signed.verify(self._root_keys[generation])

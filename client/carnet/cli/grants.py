@@ -4,9 +4,9 @@ from rich.text import Text
 
 from carnet.access import RecordAccess
 from carnet.cli.command import Answer, Desk, command
-from carnet.cli.grantees import name_grantee
+from carnet.cli.grantees import Grantee, look_up_grantee
 from carnet.cli.plain import plain
-from carnet.cli.terminal import table
+from carnet.cli.terminal import count, table
 from carnet.cli.times import format_span, format_time
 from carnet.cli.whose_record import compartment_names, open_own
 from carnet.grant_book import load_grants
@@ -29,14 +29,14 @@ def grants(desk: Desk) -> Answer:
     with desk.open_session() as session:
         access = open_own(session)
         statuses = list_grants(load_grants(session, access), now=session.clock())
-        names = {status.grant.body.grantee: name_grantee(session, status.grant.body.grantee) for status in statuses}
+        grantees = {name: look_up_grantee(session, name) for name in {status.grant.body.grantee for status in statuses}}
         unfinished = is_under_way(session)
     lines = table("Grant", "Who", "May", "Scope", "State", "Until")
     for status in statuses:
         body = status.grant.body
         lines.add_row(
             Text(shorten(body.id), style="cyan"),
-            plain(names[body.grantee]),
+            plain(str(grantees[body.grantee])),
             body.permission.value,
             plain(scope(status, access)),
             Text(status.state.value, style=_STYLES[status.state]),
@@ -47,7 +47,7 @@ def grants(desk: Desk) -> Answer:
         shown.append(Text("A revocation is not complete yet: run `carnet revoke --complete`.", style="yellow"))
     return Answer(
         {
-            "grants": [_describe(status, names[status.grant.body.grantee]) for status in statuses],
+            "grants": [_describe(status, grantees[status.grant.body.grantee], access) for status in statuses],
             "unfinished": unfinished,
         },
         shown,
@@ -58,21 +58,23 @@ def scope(status: GrantStatus, access: RecordAccess) -> str:
     """What a grant covers, in the patient's own words."""
     body = status.grant.body
     if body.documents:
-        return f"{len(body.documents)} document" + ("" if len(body.documents) == 1 else "s")
+        return count(len(body.documents), "document")
     names = compartment_names(access)
     return ", ".join(sorted(names.get(name, "?") for name in body.compartments))
 
 
-def _describe(status: GrantStatus, name: str) -> dict[str, object]:
-    body = status.grant.body
+def _describe(status: GrantStatus, grantee: Grantee, access: RecordAccess) -> dict[str, object]:
+    body, names = status.grant.body, compartment_names(access)
     return {
         "grant": str(body.id),
         "grant_hash": str(status.grant.hash),
         "grantee": str(body.grantee),
-        "grantee_name": name,
+        "grantee_name": grantee.name,
+        "grantee_attested": grantee.is_attested,
         "permission": body.permission.value,
         "purpose": body.purpose.value,
         "compartments": [str(one) for one in body.compartments],
+        "compartment_names": [names.get(one) for one in body.compartments],
         "documents": [str(one) for one in body.documents],
         "not_before": body.not_before,
         "expires": body.expires,

@@ -9,6 +9,7 @@ servers or statements.
 """
 
 from carnet.content.commitment import commit_metadata
+from carnet.content.copies import is_copy
 from carnet.content.crew import OnProgress
 from carnet.content.errors import (
     ContentRefusedError,
@@ -42,6 +43,7 @@ __all__ = [
     "SealedContent",
     "SourceChangedError",
     "commit_metadata",
+    "is_copy",
     "open_bytes",
     "open_file",
     "open_metadata",

@@ -119,13 +119,20 @@ def test_nobody_is_let_in_whom_no_registrar_attests(
     alice: Person, servers: Servers, bob: Person, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert alice.refused("grant", "A" * 43, "consultation", "--without-kit", "--yes") == (1, "refused")
+    alice.json("grant", tmp_path / "bob.json", "consultation", "--without-kit", "--yes")
     registrar = servers.registrar(capsys)
     attestations = registrar.json("registrar", "list")["attestations"]
     identity = bob.json("whoami")["identity"]
     (own,) = [one["attestation"] for one in attestations if one["identity"] == identity]
     registrar.json("registrar", "revoke", own)
     registrar.json("registrar", "publish", "--card", servers.card)
+    listed = registrar.json("registrar", "list")["attestations"]
+    assert [one["revoked"] for one in listed if one["identity"] == identity] == [True]
     doctor = tmp_path / "bob.json"
+    # What he did before keeps his name
+    (granted,) = alice.json("grants")["grants"]
+    assert (granted["grantee_name"], granted["grantee_attested"]) == ("Bob, Cabinet bob", False)
+    assert "let in: Bob, Cabinet bob (not attested now)" in alice.run("history").out
     assert alice.refused("grant", doctor, "consultation", "--without-kit", "--yes") == (1, "verification")
 
 
