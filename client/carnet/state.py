@@ -6,6 +6,7 @@ still open with the keys before.
 """
 
 import base64
+import binascii
 from collections.abc import Callable
 from typing import Final
 
@@ -59,12 +60,16 @@ class LocalState:
         self._home.append(f"{_FOLDER}/{name}", base64.b64encode(self._seal(name, value)))
 
     def load_list(self, name: str) -> list[dict[str, object]]:
-        """The values of the list `name`; a last line that a power cut left half written is left out."""
+        """The values of the list `name`; lines that a cut left half written are left out.
+
+        Raises `VerificationError` if a whole one does not open.
+        """
         file = f"{_FOLDER}/{name}"
         if not self._home.has(file):
             return []
         lines = self._home.load(file).split(b"\n")[:-1]
-        return [self._open(name, base64.b64decode(line)) for line in lines]
+        whole = [sealed for line in lines if (sealed := _parse_line(line)) is not None]
+        return [self._open(name, sealed) for sealed in whole]
 
     def _seal(self, name: str, value: dict[str, object]) -> bytes:
         key = self._account_keys()[-1].derive_local_state_key()
@@ -84,3 +89,11 @@ class LocalState:
 
     def _context(self, name: str) -> bytes:
         return pack(labels.LOCAL_STATE, self._identity.raw, name.encode())
+
+
+def _parse_line(line: bytes) -> bytes | None:
+    """The sealed value in `line`, None if it is no base64 and so no whole line: what is left of one was marked."""
+    try:
+        return base64.b64decode(line, validate=True)
+    except binascii.Error:
+        return None
