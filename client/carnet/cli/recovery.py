@@ -19,10 +19,10 @@ from carnet.cli.steps import showing_steps
 from carnet.cli.terminal import facts
 from carnet.cli.whose_record import is_patient
 from carnet.errors import UnauthenticatedError, UnlockError
-from carnet.identity import check_free, renew_account_key
+from carnet.identity import renew_account_key
 from carnet.keys import RecoverySecret
 from carnet.records import open_record
-from carnet.recovery import RecoveryKit, restore
+from carnet.recovery import RecoveryKit, check_restorable, restore
 from carnet.recovery_texts import TEXTS, Language
 from carnet.revocation import begin_renewal, complete
 from carnet.short_code import derive_short_code, format_short_code
@@ -111,13 +111,14 @@ def restore_identity(
 ) -> Answer:
     r"""Begin anew on this machine with the 24 words of a recovery kit.
 
-    If a device was lost or stolen, remove it next: `carnet device list`, then `carnet device remove`.
+    If a device was lost or stolen, remove it next: `carnet device list`, then `carnet device remove`. If this is cut,
+    run it again with the same passphrase.
 
     \b
     Example:
       carnet --home ~/.carnet-new recovery restore --card card.jws
     """
-    check_free(desk.home)
+    check_restorable(desk.home)
     service = fetch_card(card)
     words = read_words(desk.terminal, words_file)
     passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)
