@@ -10,12 +10,12 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from carnet.boxes import open_device_name, seal_device_name
 from carnet.card import pin_card
 from carnet.connections import open_http
-from carnet.errors import DecryptionError, HomeTakenError, RollbackError, UnlockError
+from carnet.errors import DecryptionError, HomeTakenError, RollbackError, UnauthenticatedError, UnlockError
 from carnet.home import Home
 from carnet.keyring import KEYRING_FILE, HeldAccountKey, KeyringBody, create_keyring
 from carnet.keys import AccountKey, RecoverySecret, seal_previous_account_key, seal_recovery_slot
@@ -25,6 +25,7 @@ from carnet.receipts import verify_receipts
 from carnet.sealing import PassphraseCost, Random
 from carnet.session import OpenHttp, Session, read_clock
 from carnet.slots import Slot, check_passphrase
+from carnet.state import STATE_FOLDER
 from carnet.succession import ask_person
 from carnet.transport import ServerClient, ServerName
 from carnet_protocol.api import Accepted, PeopleUpdate, PersonBundle
@@ -34,12 +35,13 @@ from carnet_protocol.signing import SEED_SIZE, Signer
 from carnet_protocol.statements import Device, Identity, Recovery, Removal, Role, ServiceCard, Signed
 from carnet_protocol.suites import WRITE_SUITE
 
+_T = TypeVar("_T")
 PEOPLE_PATH: Final = "/v1/people"
 _UNNAMED: Final = "this device"
 UNOPENED: Final = "record-unopened"
 """Local state of a patient made here whose record nobody can have opened yet."""
 UNREGISTERED: Final = "person-unregistered"
-"""Local state of a person made here of whom no server may have heard yet."""
+"""Local state of a home whose person, or whose device, no server may have heard of yet."""
 
 
 def make_identity(
@@ -66,10 +68,20 @@ def make_identity(
         body, identity = _make_body(role, device_name=device_name, now=clock(), random=random)
         keyring = create_keyring(home, body, identity=identity, passphrase=passphrase, now=clock(), cost=cost)
     session = Session(home, keyring, card, clock=clock, open_client=open_client or open_http)
-    session.state.store(UNREGISTERED, {"format": "carnet.person-unregistered.v1"})
+    note_unregistered(session)
     if role is Role.PATIENT:
         session.state.store(UNOPENED, {"format": "carnet.record-unopened.v1"})
     return session
+
+
+def note_unregistered(session: Session) -> None:
+    """Note that `register` has not told both servers yet of who lives in this home now."""
+    session.state.store(UNREGISTERED, {"format": "carnet.person-unregistered.v1"})
+
+
+def is_unregistered(home: Home) -> bool:
+    """Whether `home` says that `register` has not told both servers yet of who lives there."""
+    return home.has(f"{STATE_FOLDER}/{UNREGISTERED}")
 
 
 def check_free(home: Home) -> None:
@@ -163,6 +175,19 @@ def register(session: Session) -> None:
     session.state.remove(UNREGISTERED)
 
 
+def ask_as_registered(session: Session, ask: Callable[[], _T]) -> _T:
+    """What `ask` returns.
+
+    Where a server has not heard of this device, or of all that this person signed, because an earlier command was cut,
+    both are told and asked again. Raises what `ask` raises then, or a `TransportError`.
+    """
+    try:
+        return ask()
+    except (RollbackError, UnauthenticatedError):
+        register(session)
+        return ask()
+
+
 def publish_person(session: Session, statements: Sequence[str], recovery: str | None) -> None:
     """Let both servers know of own `statements`; the key service alone of `recovery`. Raises a `TransportError`."""
     with_recovery = (*statements, *(() if recovery is None else (recovery,)))
@@ -180,11 +205,7 @@ def fetch_own(session: Session) -> Person:
     What the servers have not heard of, because an earlier command was cut, they are told first. Raises a `DataError` or
     a `TransportError`.
     """
-    try:
-        return _fetch_own(session)
-    except RollbackError:
-        register(session)
-        return _fetch_own(session)
+    return ask_as_registered(session, lambda: _fetch_own(session))
 
 
 def _fetch_own(session: Session) -> Person:

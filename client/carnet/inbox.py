@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from carnet.access import verify_grant
 from carnet.boxes import open_note
 from carnet.errors import DataError, DecryptionError
+from carnet.identity import ask_as_registered
 from carnet.session import Both, Session
 from carnet.transport import ServerClient
 from carnet_protocol.api import Inbox, InboxEntry
@@ -38,7 +39,7 @@ def load_inbox(session: Session) -> ReceivedGrants:
     One that a single server shows is left out: the other would refuse its use. Entries that prove nothing are named in
     `problems` and do not hide the others. Raises a `TransportError`.
     """
-    entries = session.ask_both(_load_entries)
+    entries = ask_as_registered(session, lambda: session.ask_both(_load_entries))
     problems: list[str] = []
     received: list[ReceivedGrant] = []
     for text in entries.keyservice:

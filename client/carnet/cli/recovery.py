@@ -18,10 +18,10 @@ from carnet.cli.steps import showing_steps
 from carnet.cli.terminal import facts
 from carnet.cli.whose_record import is_patient
 from carnet.errors import UnauthenticatedError, UnlockError
-from carnet.identity import check_free, renew_account_key
+from carnet.identity import renew_account_key
 from carnet.keys import RecoverySecret
 from carnet.records import open_record
-from carnet.recovery import RecoveryKit, restore
+from carnet.recovery import RecoveryKit, check_restorable, restore
 from carnet.recovery_texts import TEXTS, Language
 from carnet.revocation import begin_renewal, complete
 from carnet.short_code import derive_short_code, format_short_code
@@ -113,13 +113,14 @@ def restore_identity(
 
     The service card says which servers there are, and whose word on practitioners counts. The page with the words has
     the fingerprint of its key: give it, so that nobody puts a card of their own in its place. If a device was lost or
-    stolen, remove it next: `carnet device list`, then `carnet device remove`.
+    stolen, remove it next: `carnet device list`, then `carnet device remove`. If this is cut, run it again with the same
+    passphrase.
 
     \b
     Example:
       carnet --home ~/.carnet-new recovery restore --card https://vault.example --fingerprint E6kkzfuo…
     """
-    check_free(desk.home)
+    check_restorable(desk.home)
     service = take_card(card, fingerprint)
     words = read_words(desk.terminal, words_file)
     passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)

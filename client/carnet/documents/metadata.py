@@ -22,6 +22,8 @@ from carnet_protocol.wire import ShortText, WireModel
 
 FORMAT: Final = "carnet.metadata.v1"
 MAX_FILE_NAME_BYTES: Final = 255
+_MOST_STEM_BYTES: Final = 120
+"""Of a name made of a title: with its ending, and a number where it is taken, far from what any system allows."""
 _MEDIA_TYPE: Final = r"^[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*$"
 
 
@@ -114,7 +116,9 @@ def _against_the_rules() -> VerificationError:
 def safe_file_name(title: str, media_type: str) -> str:
     """A file name for a document that brings none: its title in letters and digits, and an ending for its type."""
     kept = "".join(character if character.isalnum() else "-" for character in unicodedata.normalize("NFC", title))
-    words = "-".join(part for part in kept.split("-") if part)[:80] or "document"
+    joined = "-".join(part for part in kept.split("-") if part)
+    # Marks that combine with the letter before them were no letters; so a cut between characters parts nothing.
+    words = joined.encode()[:_MOST_STEM_BYTES].decode(errors="ignore") or "document"
     if words.upper() in _DEVICES:
         words = f"document-{words}"
     return words + _ENDINGS.get(media_type, ".bin")
