@@ -113,8 +113,8 @@ def restore_identity(
 
     The service card says which servers there are, and whose word on practitioners counts. The page with the words has
     the fingerprint of its key: give it, so that nobody puts a card of their own in its place. If a device was lost or
-    stolen, remove it next: `carnet device list`, then `carnet device remove`. If this is cut, run it again with the same
-    passphrase.
+    stolen, remove it next: `carnet device list`, then `carnet device remove`. If this is cut, run it again, with
+    the same passphrase.
 
     \b
     Example:
