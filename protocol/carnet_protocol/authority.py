@@ -16,10 +16,14 @@ from carnet_protocol.statements import Attestation, Device, Identity, Removal, R
 
 @dataclass(frozen=True, slots=True)
 class EnrolledDevice:
-    """A verified device; statements it made at or after `void_from` count for nothing."""
+    """A verified device; statements it made at or after `void_from` count for nothing.
+
+    `removed_at` is when the removal that shut it out was issued: `void_from` may lie before.
+    """
 
     statement: Signed[Device]
     void_from: int | None
+    removed_at: int | None
 
     def is_void_at(self, time: int) -> bool:
         """Whether what this device made at `time` counts for nothing."""
@@ -62,19 +66,30 @@ class Person:
 
         Raises `SignatureError` if this person never enrolled it.
         """
-        enrolled = self.devices.get(device)
-        if enrolled is None:
-            raise SignatureError("signed by a device that this person never enrolled")
-        return enrolled.statement.body.device_key
+        return self._enrolled(device).statement.body.device_key
 
     def device_key(self, device: StatementHash, *, at: int) -> Ed25519PublicKey:
         """The key of `device`, if what it made at time `at` counts. Raises `SignatureError`."""
-        enrolled = self.devices.get(device)
-        if enrolled is None:
-            raise SignatureError("signed by a device that this person never enrolled")
+        enrolled = self._enrolled(device)
         if enrolled.is_void_at(at):
             raise SignatureError("signed by a device after the time from which its owner shut it out")
         return enrolled.statement.body.device_key
+
+    def unremoved_key(self, device: StatementHash, *, at: int) -> Ed25519PublicKey:
+        """The key of `device`, if nobody had removed it yet at time `at`, whatever it was shut out from since.
+
+        For links of a chain that servers took in good faith, and that others build on. Raises `SignatureError`.
+        """
+        enrolled = self._enrolled(device)
+        if enrolled.is_void_at(at) and enrolled.removed_at is not None and at >= enrolled.removed_at:
+            raise SignatureError("signed by a device after its owner removed it")
+        return enrolled.statement.body.device_key
+
+    def _enrolled(self, device: StatementHash) -> EnrolledDevice:
+        enrolled = self.devices.get(device)
+        if enrolled is None:
+            raise SignatureError("signed by a device that this person never enrolled")
+        return enrolled
 
 
 def verify_identity_chain(identity: IdentityHash, chain: Sequence[Signed[Identity]]) -> tuple[Signed[Identity], ...]:
@@ -131,17 +146,25 @@ def verify_person(
             device.verify(enroller.body.device_key)
         known[device.hash] = device
     void_from: dict[StatementHash, int] = {}
+    removed_at: dict[StatementHash, int] = {}
     for removal in removals:
         if removal.body.identity != identity:
             raise StatementError("a removal names another person")
         _verify_by_any(removal, root_keys)
         since = min(removal.body.since, void_from.get(removal.body.device, removal.body.since))
         void_from[removal.body.device] = since
+        issued_at = min(removal.body.issued_at, removed_at.get(removal.body.device, removal.body.issued_at))
+        removed_at[removal.body.device] = issued_at
     for device in known.values():
         enroller_hash = device.body.enrolled_by
         if enroller_hash in void_from and device.body.issued_at >= void_from[enroller_hash]:
             void_from[device.hash] = 0
-    enrolled = {name: EnrolledDevice(device, void_from.get(name)) for name, device in known.items()}
+            removed_at[device.hash] = min(
+                removed_at[enroller_hash], removed_at.get(device.hash, removed_at[enroller_hash])
+            )
+    enrolled = {
+        name: EnrolledDevice(device, void_from.get(name), removed_at.get(name)) for name, device in known.items()
+    }
     return Person(identity, verified, enrolled, tuple(removals))
 
 
