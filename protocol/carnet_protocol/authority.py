@@ -19,20 +19,26 @@ from carnet_protocol.statements import Attestation, Device, Identity, Removal, R
 class EnrolledDevice:
     """A verified device; statements it made at or after `void_from` count for nothing.
 
-    `generation` counts the root keys that its person had before the one under which it was enrolled.
+    `generation` counts the root keys that its person had before the one under which it was enrolled. `removed_at` is
+    when the removal that shut it out was issued, or its root key replaced: `void_from` may lie before.
     """
 
     statement: Signed[Device]
     generation: int
     void_from: int | None
+    removed_at: int | None
 
     def is_void_at(self, time: int) -> bool:
         """Whether what this device made at `time` counts for nothing."""
         return self.void_from is not None and time >= self.void_from
 
-    def void_since(self, time: int) -> "EnrolledDevice":
-        """The same device, void from `time` or from the earlier time that was said before."""
-        return replace(self, void_from=time if self.void_from is None else min(self.void_from, time))
+    def shut_out(self, *, since: int, at: int) -> "EnrolledDevice":
+        """The same device, void from `since` by a removal issued `at`; what was said before stands if it is earlier."""
+        return replace(
+            self,
+            void_from=since if self.void_from is None else min(self.void_from, since),
+            removed_at=at if self.removed_at is None else min(self.removed_at, at),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +77,30 @@ class Person:
 
         Raises `SignatureError` if this person never enrolled it.
         """
-        enrolled = self.devices.get(device)
-        if enrolled is None:
-            raise SignatureError("signed by a device that this person never enrolled")
-        return enrolled.statement.body.device_key
+        return self._enrolled(device).statement.body.device_key
 
     def device_key(self, device: StatementHash, *, at: int) -> Ed25519PublicKey:
         """The key of `device`, if what it made at time `at` counts. Raises `SignatureError`."""
-        enrolled = self.devices.get(device)
-        if enrolled is None:
-            raise SignatureError("signed by a device that this person never enrolled")
+        enrolled = self._enrolled(device)
         if enrolled.is_void_at(at):
             raise SignatureError("signed by a device after the time from which its owner shut it out")
         return enrolled.statement.body.device_key
+
+    def unremoved_key(self, device: StatementHash, *, at: int) -> Ed25519PublicKey:
+        """The key of `device`, if nobody had removed it yet at time `at`, whatever it was shut out from since.
+
+        For links of a chain that servers took in good faith, and that others build on. Raises `SignatureError`.
+        """
+        enrolled = self._enrolled(device)
+        if enrolled.is_void_at(at) and enrolled.removed_at is not None and at >= enrolled.removed_at:
+            raise SignatureError("signed by a device after its owner removed it")
+        return enrolled.statement.body.device_key
+
+    def _enrolled(self, device: StatementHash) -> EnrolledDevice:
+        enrolled = self.devices.get(device)
+        if enrolled is None:
+            raise SignatureError("signed by a device that this person never enrolled")
+        return enrolled
 
 
 def verify_identity_chain(identity: IdentityHash, chain: Sequence[Signed[Identity]]) -> tuple[Signed[Identity], ...]:
@@ -148,7 +165,8 @@ def verify_person(
                 raise SignatureError("a device was enrolled by a device that is not known")
             device.verify(enroller.statement.body.device_key)
             generation = enroller.generation
-        enrolled[device.hash] = EnrolledDevice(device, generation, roots.replaced_at(generation))
+        replaced = roots.replaced_at(generation)
+        enrolled[device.hash] = EnrolledDevice(device, generation, void_from=replaced, removed_at=replaced)
     # 3, and 4 of removed devices
     roots = _Generations(verified)
     for removal in removals:
@@ -157,12 +175,12 @@ def verify_person(
         generation = roots.verify(removal)
         removed = enrolled.get(removal.body.device)
         if removed is not None and removed.generation <= generation:
-            enrolled[removal.body.device] = removed.void_since(removal.body.since)
+            enrolled[removal.body.device] = removed.shut_out(since=removal.body.since, at=removal.body.issued_at)
     # 4 of what they enrolled: an enroller comes before
     for name, known in enrolled.items():
         by = known.statement.body.enrolled_by
         if by is not None and enrolled[by].is_void_at(known.statement.body.issued_at):
-            enrolled[name] = known.void_since(0)
+            enrolled[name] = known.shut_out(since=0, at=enrolled[by].removed_at or 0)
     return Person(identity, verified, enrolled, tuple(removals))
 
 

@@ -46,6 +46,19 @@ def test_laboratory_deposits_and_reads_nothing(alice: Person, laboratory: Person
     assert alice.json("list")["documents"] == []
 
 
+def test_correction_after_a_move_is_moved_along(
+    alice: Person, laboratory: Person, deposit: str, tmp_path: Path
+) -> None:
+    make_bundle(tmp_path / "results.json", seed=3)
+    (added,) = laboratory.json("add", tmp_path / "results.json")["added"]
+    alice.json("move", added["document"], "private")
+    words = ("--new-version-of", added["document"], "--grant", deposit)
+    laboratory.json("add", tmp_path / "results.json", *words)
+    (document,) = alice.json("list")["documents"]
+    assert (document["version"], document["compartment_name"]) == (2, "private")
+    assert [alice.json("move", added["document"], "private")["moved"] for _ in range(2)] == [True, False]
+
+
 @pytest.fixture
 def garbage(laboratory: Person, deposit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A document that the laboratory deposited and that opens for nobody."""
@@ -75,6 +88,15 @@ def test_document_that_opens_for_nobody_is_listed_as_such_and_can_be_removed(
     assert alice.json("remove", garbage[:8], "--yes")["document"] == garbage
     assert alice.json("list")["problems"] == []
     assert alice.refused("remove", garbage, "--yes") == (2, "not_found")
+
+
+def test_grant_names_what_did_not_verify_and_may_be_seen_as_well(
+    alice: Person, bob: Person, garbage: str, tmp_path: Path
+) -> None:
+    assert bob.home.is_dir()
+    said = alice.run("grant", tmp_path / "bob.json", "consultation", "--without-kit", "--yes")
+    assert "These did not verify, and may be among what they see:" in said.out
+    assert garbage[:8] in said.out
 
 
 def test_document_that_opens_for_nobody_bars_no_completion_and_is_named(

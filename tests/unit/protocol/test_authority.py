@@ -28,8 +28,8 @@ def _device(key: Signer, by: Signer, enrolled_by: StatementHash | None = None, *
     return Signed.sign(body, by)
 
 
-def _removal(device: Signed[Device], since: int, by: Signer = ROOT) -> Signed[Removal]:
-    return Signed.sign(Removal(identity=ALICE, device=device.hash, since=since, issued_at=NOW + 50), by)
+def _removal(device: Signed[Device], since: int, by: Signer = ROOT, *, at: int = NOW + 50) -> Signed[Removal]:
+    return Signed.sign(Removal(identity=ALICE, device=device.hash, since=since, issued_at=at), by)
 
 
 def _next(before: Signed[Identity], by: Signer = ROOT, **changes: Any) -> Signed[Identity]:
@@ -129,6 +129,31 @@ def test_of_two_removals_the_earlier_since_counts() -> None:
         person = verify_person(ALICE, [FOUNDING], [ALICES_PHONE], order)
         with pytest.raises(SignatureError):
             person.device_key(ALICES_PHONE.hash, at=NOW + 6)
+
+
+def test_what_a_device_made_before_it_was_removed_stays_a_link_of_its_chain() -> None:
+    later = _device(THIEF, LAPTOP, ALICES_LAPTOP.hash, at=NOW + 20)
+    removals = [
+        _removal(ALICES_PHONE, since=NOW + 10, at=NOW + 90),
+        _removal(ALICES_PHONE, since=NOW + 30, at=NOW + 60),
+    ]
+    for order in (removals, removals[::-1]):
+        person = verify_person(ALICE, [FOUNDING], [ALICES_PHONE, ALICES_LAPTOP, later], order)
+        for device, key in ((ALICES_PHONE, PHONE), (ALICES_LAPTOP, LAPTOP), (later, THIEF)):
+            assert person.unremoved_key(device.hash, at=NOW + 59) == key.public_key
+            for time in (NOW + 60, NOW + 90):
+                with pytest.raises(SignatureError):
+                    person.unremoved_key(device.hash, at=time)
+
+
+def test_a_device_that_is_to_be_shut_out_later_is_in_force_until_then() -> None:
+    removal = _removal(ALICES_PHONE, since=NOW + 90, at=NOW + 60)
+    person = verify_person(ALICE, [FOUNDING], [ALICES_PHONE], [removal])
+    assert person.unremoved_key(ALICES_PHONE.hash, at=NOW + 89) == PHONE.public_key
+    with pytest.raises(SignatureError):
+        person.unremoved_key(ALICES_PHONE.hash, at=NOW + 90)
+    with pytest.raises(SignatureError):
+        person.unremoved_key(StatementHash(bytes(32)), at=NOW)
 
 
 def test_a_device_removes_nobody() -> None:
