@@ -199,25 +199,16 @@ def holds_grant_in_force(
     connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
 ) -> bool:
     """Whether a grant of `record` that is in force is `principal`'s, who has a valid attestation."""
-    query = (
-        _lasting(pinned)
-        .where(grants.c.record == record, grants.c.not_before <= now_parameter(), is_attested(pinned))
-        .limit(1)
-    )
+    query = _in_force(pinned).where(grants.c.record == record).limit(1)
     return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
 
-def had_deposit_grant(connection: Connection, grantee: IdentityHash, record: RecordId) -> bool:
-    """Whether `record` ever let `grantee` deposit, or one who handed over to `grantee`."""
-    predecessors = select(successions.c.predecessor).where(successions.c.successor == grantee)
-    query = select(
-        exists().where(
-            grants.c.record == record,
-            or_(grants.c.grantee == grantee, grants.c.grantee.in_(predecessors)),
-            grants.c.permission == Permission.DEPOSIT.value,
-        )
-    )
-    return bool(connection.execute(query).scalar())
+def holds_deposit_grant(
+    connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
+) -> bool:
+    """As `holds_grant_in_force`, of a grant that lets deposit."""
+    query = _in_force(pinned).where(grants.c.record == record, grants.c.permission == Permission.DEPOSIT.value).limit(1)
+    return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
 
 def load_lasting_grants(
@@ -251,6 +242,10 @@ def _lasting(pinned: Registrars) -> Select[Any]:
             ),
         )
     )
+
+
+def _in_force(pinned: Registrars) -> Select[Any]:
+    return _lasting(pinned).where(grants.c.not_before <= now_parameter(), is_attested(pinned))
 
 
 def load_grants(connection: Connection, record: RecordId) -> tuple[str, ...]:

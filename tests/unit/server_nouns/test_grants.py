@@ -11,7 +11,7 @@ from carnet_server.errors import ConflictError, InvalidStatementError, RefusalEr
 from carnet_server.grants import Access, authorise, authorise_patient
 from carnet_server.grants import decide as grant_rules
 from carnet_server.grants.queries import (
-    had_deposit_grant,
+    holds_deposit_grant,
     holds_grant_in_force,
     holds_lasting_grant,
     load_grants,
@@ -480,16 +480,15 @@ def test_the_inbox_is_read_page_by_page(story: Story, general: OwnCompartment) -
     assert seen == [grant.text for grant in sorted(grants, key=lambda grant: grant.hash)]
 
 
-def test_who_holds_a_grant_is_asked_in_three_ways(story: Story, general: OwnCompartment) -> None:
+@pytest.mark.parametrize("permission", Permission)
+def test_who_holds_a_grant_is_asked_in_three_ways(
+    story: Story, general: OwnCompartment, permission: Permission
+) -> None:
     coming = story.record.grant(
-        story.bob,
-        story.bobs,
-        compartments=[general],
-        permission=Permission.DEPOSIT,
-        not_before=NOW + 50,
-        expires=NOW + 99,
+        story.bob, story.bobs, compartments=[general], permission=permission, not_before=NOW + 50, expires=NOW + 99
     )
     bring(story, coming)
+    deposits = permission is Permission.DEPOSIT
     answers = []
     for at in (NOW, NOW + 50, NOW + 99):
         with story.world.moment(at) as moment:
@@ -498,12 +497,18 @@ def test_who_holds_a_grant_is_asked_in_three_ways(story: Story, general: OwnComp
                 (
                     holds_lasting_grant(moment.connection, bob, story.record.id, pinned=pinned, now=at),
                     holds_grant_in_force(moment.connection, bob, story.record.id, pinned=pinned, now=at),
-                    had_deposit_grant(moment.connection, bob, story.record.id),
+                    holds_deposit_grant(moment.connection, bob, story.record.id, pinned=pinned, now=at),
                 )
             )
-    assert answers == [(True, False, True), (True, True, True), (False, False, True)]
-    with story.world.moment() as moment:
-        assert not had_deposit_grant(moment.connection, story.mallory.identity, story.record.id)
+    assert answers == [(True, False, False), (True, True, deposits), (False, False, False)]
+    with story.world.moment(NOW + 50) as moment:
+        assert not holds_deposit_grant(
+            moment.connection,
+            story.mallory.identity,
+            story.record.id,
+            pinned=moment.deployment.pinned,
+            now=NOW + 50,
+        )
 
 
 def test_a_holder_without_attestation_has_no_grant_in_force(story: Story, general: OwnCompartment) -> None:
