@@ -190,7 +190,7 @@ def find_grants_by(
 def holds_lasting_grant(
     connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
 ) -> bool:
-    """Whether a grant of `record` that has not ended is `principal`'s, begun or not."""
+    """Whether a grant of `record` that has not ended is `principal`'s, who has a valid attestation; begun or not."""
     query = _lasting(pinned).where(grants.c.record == record).limit(1)
     return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
@@ -198,7 +198,7 @@ def holds_lasting_grant(
 def holds_grant_in_force(
     connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
 ) -> bool:
-    """Whether a grant of `record` that is in force is `principal`'s, who has a valid attestation."""
+    """As `holds_lasting_grant`, of a grant that has begun."""
     query = _in_force(pinned).where(grants.c.record == record).limit(1)
     return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
@@ -220,7 +220,10 @@ def load_lasting_grants(
     now: int,
     limit: int,
 ) -> Sequence[tuple[StatementHash, RecordId, str]]:
-    """Grants that are `principal`'s and have not ended, begun or not, by hash, above `after`."""
+    """Grants that are `principal`'s and have not ended, begun or not, by hash, above `after`.
+
+    None without a valid attestation: it says which patients, and which parts of their records, let somebody in.
+    """
     query = _lasting(pinned).order_by(grants.c.hash).limit(limit)
     if after is not None:
         query = query.where(grants.c.hash > after)
@@ -236,6 +239,7 @@ def _lasting(pinned: Registrars) -> Select[Any]:
         .where(
             grants.c.ended.is_(None),
             grants.c.expires > now_parameter(),
+            is_attested(pinned),
             or_(
                 grants.c.grantee == principal_parameter(),
                 and_(grants.c.grantee.in_(predecessors), is_succeeded(pinned, grants.c.grantee)),
@@ -245,7 +249,7 @@ def _lasting(pinned: Registrars) -> Select[Any]:
 
 
 def _in_force(pinned: Registrars) -> Select[Any]:
-    return _lasting(pinned).where(grants.c.not_before <= now_parameter(), is_attested(pinned))
+    return _lasting(pinned).where(grants.c.not_before <= now_parameter())
 
 
 def load_grants(connection: Connection, record: RecordId) -> tuple[str, ...]:

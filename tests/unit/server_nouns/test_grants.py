@@ -511,12 +511,13 @@ def test_who_holds_a_grant_is_asked_in_three_ways(
         )
 
 
-def test_a_holder_without_attestation_has_no_grant_in_force(story: Story, general: OwnCompartment) -> None:
+def test_a_holder_without_attestation_holds_nothing(story: Story, general: OwnCompartment) -> None:
     bring(story, story.record.grant(story.bob, story.bobs, compartments=[general]))
     with story.world.moment() as moment:
         moment.connection.execute(
             update(people).where(people.c.identity == story.bob.identity).values(current=story.mallory.current.hash)
         )
-        assert not holds_grant_in_force(
-            moment.connection, story.bob.identity, story.record.id, pinned=moment.deployment.pinned, now=NOW
-        )
+        pinned = moment.deployment.pinned
+        for holds in (holds_lasting_grant, holds_grant_in_force, holds_deposit_grant):
+            assert not holds(moment.connection, story.bob.identity, story.record.id, pinned=pinned, now=NOW)
+        assert view_inbox(moment.connection, story.bob.identity, after=None, pinned=pinned, now=NOW).entries == ()
