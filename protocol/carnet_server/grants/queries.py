@@ -167,6 +167,18 @@ def count_lasting_grants(connection: Connection, record: RecordId, *, now: int) 
     ).scalar_one()
 
 
+def count_lasting_grants_to(connection: Connection, record: RecordId, grantee: IdentityHash, *, now: int) -> int:
+    """As `count_lasting_grants`, of those that name `grantee`."""
+    return connection.execute(
+        select(func.count()).where(
+            grants.c.record == record,
+            grants.c.grantee == grantee,
+            grants.c.expires > now,
+            grants.c.ended.is_(None),
+        )
+    ).scalar_one()
+
+
 def count_new_grants(connection: Connection, record: RecordId, *, since: int) -> int:
     """How many grants of the record came at or after `since`, without those that a removal voided."""
     is_voided = exists().where(devices.c.hash == grants.c.device, grants.c.received_at >= devices.c.void_from)

@@ -249,6 +249,7 @@ def _grant_facts(moment: Moment, body: Grant) -> GrantFacts:
         known_compartments=compartments.count_known(connection, body.record, body.compartments),
         same_id=grants.find_grant_by_id(connection, body.record, body.id),
         lasting_grants=grants.count_lasting_grants(connection, body.record, now=moment.now),
+        lasting_grants_to_grantee=grants.count_lasting_grants_to(connection, body.record, body.grantee, now=moment.now),
         grants_of_the_day=grants.count_new_grants(
             connection, body.record, since=moment.now - grant_rules.GRANT_DAY_SECONDS
         ),

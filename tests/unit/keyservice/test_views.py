@@ -127,8 +127,8 @@ def test_the_patient_sees_every_grant_and_revocation(story: KeyServiceStory) -> 
 def test_the_inbox_is_ones_own(story: KeyServiceStory) -> None:
     inbox = accept(story.world.get("/v1/inbox", story.bob))
     assert [entry["grant"] for entry in inbox["entries"]] == [story.grant.text]
-    assert inbox["entries"][0]["patient"]["identities"] == [story.alice.current.text]
-    assert accept(story.world.get("/v1/inbox", story.mallory)) == {"entries": [], "next": None}
+    assert [patient["identities"] for patient in inbox["patients"]] == [[story.alice.current.text]]
+    assert accept(story.world.get("/v1/inbox", story.mallory)) == {"entries": [], "patients": [], "next": None}
     assert accept(story.world.get("/v1/inbox", story.bob, after=story.grant.hash))["entries"] == []
 
 
