@@ -20,7 +20,7 @@ from carnet_server.principals import KeyLookUp
 from carnet_server.rates import Rate, TokenBuckets
 from carnet_server.writer import Writer
 
-DEFAULT_RATE_BY_IDENTITY: Final = Rate(per_second=200, burst=1000)
+DEFAULT_RATE_BY_KEY: Final = Rate(per_second=200, burst=1000)
 DEFAULT_RATE_BY_ADDRESS: Final = Rate(per_second=50, burst=500)
 DEFAULT_MAX_CONCURRENT: Final = 256
 
@@ -29,7 +29,7 @@ DEFAULT_MAX_CONCURRENT: Final = 256
 class Rates:
     """What the settings say about load."""
 
-    by_identity: Rate = DEFAULT_RATE_BY_IDENTITY
+    by_key: Rate = DEFAULT_RATE_BY_KEY
     by_address: Rate = DEFAULT_RATE_BY_ADDRESS
     max_concurrent: int = DEFAULT_MAX_CONCURRENT
 
@@ -102,7 +102,7 @@ def make_chassis(
             clock=clock,
             clock_guard=ClockGuard([nonce_rules.newest, *newest]),
             nonces=nonce_rules,
-            rate_by_identity=TokenBuckets(rates.by_identity, monotonic),
+            rate_by_key=TokenBuckets(rates.by_key, monotonic),
             rate_by_address=TokenBuckets(rates.by_address, monotonic),
         ),
         revisions=revisions,

@@ -1,4 +1,4 @@
-"""Limits of rate: token buckets in memory, one per identity, key or address, in a table of bounded size."""
+"""Limits of rate: token buckets in memory, one per key or address, in a table of bounded size."""
 
 import ipaddress
 import threading
@@ -44,10 +44,14 @@ class TokenBuckets:
 
     def require(self, key: Hashable) -> None:
         """Refuse if the bucket of `key` is empty, taking nothing. Raises `RateLimitedError`."""
+        if self.is_empty(key):
+            raise RateLimitedError("rate_exceeded")
+
+    def is_empty(self, key: Hashable) -> bool:
+        """Whether the bucket of `key` has not one token left."""
         with self._lock:
             left, _ = self._level(key)
-            if left < 1:
-                raise RateLimitedError("rate_exceeded")
+            return left < 1
 
     def _level(self, key: Hashable) -> tuple[float, float]:
         now = self._clock()

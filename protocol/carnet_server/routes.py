@@ -55,6 +55,7 @@ COMMON_ERRORS: Final = frozenset(
         ErrorCode.INTERNAL,
         ErrorCode.UNAVAILABLE,
         ErrorCode.CLOCK_BEHIND,
+        ErrorCode.NO_SPACE,
     }
 )
 _REQUEST: Final = "carnet_request"

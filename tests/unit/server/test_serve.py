@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 from carnet_protocol.errors import ErrorCode
 from carnet_server import serve as serve_module
 from carnet_server.answers import answer_refusal
+from carnet_server.chassis import DEFAULT_MAX_CONCURRENT
 from carnet_server.connections import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from carnet_server.database import make_engine
 from carnet_server.errors import MigrationError, SettingsError
@@ -211,6 +212,14 @@ def test_a_body_that_is_much_too_long_ends_the_connection(running: Running) -> N
     received = answer_to(running, head + b"content-length: 1000000000000\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 413 ")
     assert b"connection: close" in received
+
+
+def test_bodies_that_drip_in_keep_nobody_out(running: Running) -> None:
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
+    with contextlib.ExitStack() as slow:
+        for _ in range(DEFAULT_MAX_CONCURRENT + 1):
+            slow.enter_context(running.connect()).sendall(head)
+        assert [running.ask(path)[0] for path in ("/healthz", "/readyz", "/openapi.json")] == [200, 200, 200]
 
 
 def test_two_requests_go_over_one_connection(running: Running) -> None:

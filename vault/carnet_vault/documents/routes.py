@@ -33,7 +33,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=DocumentsPage,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def list_documents(
         call: SignedCall[None],
@@ -63,7 +63,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=VersionsView,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def list_versions(
         call: SignedCall[None], record: RecordId, document: DocumentId, grant: StatementHash | None = None
@@ -83,7 +83,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=OpenedVersion,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def open_version(
         call: SignedCall[None],

@@ -24,7 +24,7 @@ def make_objects_router(store: FilesystemStore, urls: TransferUrls) -> Router:
         "/v1/objects/{name}",
         body_limit_bytes=MAX_PART_BYTES,
         answer=Response,
-        errors=(ErrorCode.REFUSED, ErrorCode.CONFLICT, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED, ErrorCode.CONFLICT),
     )
     async def put_object(
         call: StreamCall,

@@ -33,7 +33,7 @@ def make_uploads_router(deployment: Deployment, store: Store) -> Router:
         body=UploadRequest,
         body_limit_bytes=8 * KIB,
         answer=UploadsAnswer,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def begin_uploads(call: SignedCall[UploadRequest], record: RecordId) -> UploadsAnswer:
         """Begin one upload per size, and answer with the URLs of its parts."""
