@@ -117,6 +117,8 @@ class Authenticator:
         self._rate_by_key.take(signed.key_id)
         # 5
         if key.kind not in kinds:
+            # It may be of another kind since it was looked up: an officer's now, and a root key before.
+            self._keys.forget(signed.key_id)
             raise RefusedError("other_kind_of_key")
         # 6
         gate = body_gate(request.scope)
@@ -155,6 +157,14 @@ class Authenticator:
     def take_from_address(self, request: Request) -> None:
         """Count a request of nobody in particular against its address. Raises `RateLimitedError`."""
         self._rate_by_address.take(_address(request))
+
+    def take_work_from_address(self, request: Request, tokens: int) -> None:
+        """Count what the body of a request of nobody in particular costs against its address.
+
+        Apart from its requests: a neighbour behind the same address who brings many statements shuts nobody out.
+        Raises `RateLimitedError`.
+        """
+        self._rate_by_address.take(("work", _address(request)), tokens)
 
     def require_address(self, request: Request) -> None:
         """Refuse an address that has failed too often. Raises `RateLimitedError`."""

@@ -32,10 +32,14 @@ class TokenBuckets:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, key: Hashable, tokens: int = 1) -> None:
-        """Take `tokens` from the bucket of `key`. Raises `RateLimitedError` if they are not there."""
+        """Take `tokens` from the bucket of `key`. Raises `RateLimitedError` if there is none.
+
+        What is taken beyond the last is owed: a request that costs more than a full bucket goes through, and the next
+        one waits for longer.
+        """
         with self._lock:
             left, now = self._level(key)
-            if left < tokens:
+            if left < 1:
                 raise RateLimitedError("rate_exceeded")
             self._buckets[key] = (left - tokens, now)
             self._buckets.move_to_end(key)

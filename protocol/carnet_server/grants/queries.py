@@ -1,6 +1,6 @@
 """Grants in the database. Never commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -188,15 +188,18 @@ def count_new_grants(connection: Connection, record: RecordId, *, since: int) ->
 
 
 def find_grants_by(
-    connection: Connection, device: StatementHash, *, since: int
-) -> Sequence[tuple[StatementHash, RecordId]]:
-    """The grants that `device` signed, that came at or after `since`, and that have not been ended."""
+    connection: Connection, signers: Collection[StatementHash], *, since: int
+) -> Sequence[tuple[StatementHash, RecordId, StatementHash]]:
+    """The grants that the devices `signers` signed, that came at or after `since`, and that have not been ended.
+
+    Each with its record and its device, in the order in which they came.
+    """
     rows = connection.execute(
-        select(grants.c.hash, grants.c.record).where(
-            grants.c.device == device, grants.c.received_at >= since, grants.c.ended.is_(None)
-        )
+        select(grants.c.hash, grants.c.record, grants.c.device)
+        .where(grants.c.device.in_(signers), grants.c.received_at >= since, grants.c.ended.is_(None))
+        .order_by(grants.c.received_at, grants.c.hash)
     )
-    return [(row.hash, row.record) for row in rows]
+    return [(row.hash, row.record, row.device) for row in rows]
 
 
 def holds_lasting_grant(
