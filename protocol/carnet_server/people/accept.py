@@ -13,7 +13,7 @@ from carnet_server.errors import InvalidStatementError
 from carnet_server.events.event import LoggedEvent, NewEvent
 from carnet_server.grants.voiding import OnVoided, void_grants_of
 from carnet_server.people import queries
-from carnet_server.people.case import Case, Recoveries
+from carnet_server.people.case import Case, Recoveries, void_since
 from carnet_server.people.queries import PersonRow
 from carnet_server.statements import AnyStatement, store_statement
 
@@ -82,12 +82,12 @@ def _keep(
 
 
 def _shut_out(
-    moment: Moment, removal: AnyStatement, fallen: Collection[StatementHash], on_voided: OnVoided | None
+    moment: Moment, signed: AnyStatement, fallen: Collection[StatementHash], on_voided: OnVoided | None
 ) -> None:
-    """Make the devices that fall by `removal` void, with the grants that any of them made since."""
-    since = removal.body.since
+    """Make the devices that fall by `signed` void, with the grants that any of them made since."""
+    since = void_since(signed, now=moment.now)
     queries.make_void(moment.connection, fallen, since=since)
-    void_grants_of(moment, fallen, since=since, removal=removal.hash, on_voided=on_voided)
+    void_grants_of(moment, fallen, since=since, removal=signed.hash, on_voided=on_voided)
 
 
 def log_statement(moment: Moment, signed: AnyStatement, identity: IdentityHash, role: Role) -> LoggedEvent:

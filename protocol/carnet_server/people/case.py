@@ -140,8 +140,9 @@ class Case:
                 standing.found(signed)
             case Identity():
                 decide.decide_successor(signed, self.person, now=now)
+                self._require_new_root(body)
                 self._root_keys[self.person.current] = self.person.root_key
-                standing.renew(self.person, signed)
+                return standing.renew(self.person, signed, since=void_since(signed, now=now))
             case Device():
                 decide.decide_device(signed, self.person, standing, now=now)
                 standing.enrol(self.person, signed, now=now)
@@ -155,6 +156,14 @@ class Case:
                 raise InvalidStatementError("statement_kind")
         return frozenset()
 
+    def _require_new_root(self, body: Identity) -> None:
+        """Refuse a root key that was replaced before, which would bring its devices back."""
+        if body.root_key == self.person.root_key:
+            return
+        replaced = queries.load_root_keys(self._moment.connection, self._identity)
+        if body.root_key in {*replaced, *self._root_keys.values()}:
+            raise InvalidStatementError("root_key_came_back")
+
     def _require_first_recovery(self, name: StatementHash, recoveries: Recoveries) -> None:
         if name in self._recovered or recoveries.stands(self._moment.connection, name):
             raise ConflictError("recovery_stands")
@@ -167,6 +176,16 @@ def require_one_person(statements: Sequence[AnyStatement]) -> IdentityHash:
     if len(subjects) != 1:
         raise BadRequestError("several_people")
     return subjects.pop()
+
+
+def void_since(signed: AnyStatement, *, now: int) -> int:
+    """From when on the devices that fall by `signed`, accepted `now`, are void.
+
+    By a removal from the time that it says; by a new root key from the second after, for what they did in this one they
+    did under the old one.
+    """
+    since: int = signed.body.since if isinstance(signed.body, Removal) else now + 1
+    return since
 
 
 def _subject(signed: AnyStatement) -> IdentityHash:

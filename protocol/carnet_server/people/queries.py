@@ -59,6 +59,12 @@ _IDENTITY = (
     .join(identities, identities.c.hash == statements.c.hash)
     .where(identities.c.hash == bindparam("wanted"), identities.c.identity == bindparam("identity"))
 )
+_CHAIN = (
+    select(statements.c.jws)
+    .join(identities, identities.c.hash == statements.c.hash)
+    .where(identities.c.identity == bindparam("identity"))
+    .order_by(identities.c.serial)
+)
 _STATEMENT_OWNER = select(identities.c.identity).where(identities.c.hash == bindparam("wanted"))
 
 
@@ -71,6 +77,12 @@ def find_root_key(connection: Connection, identity: IdentityHash, statement: Sta
     """The root key in the identity statement `statement`, if that is in the chain of `identity`."""
     jws = connection.execute(_IDENTITY, {"wanted": statement, "identity": identity}).scalar()
     return None if jws is None else Signed.parse(jws, Identity).body.root_key
+
+
+def load_root_keys(connection: Connection, identity: IdentityHash) -> list[Ed25519PublicKey]:
+    """The root key in each identity statement of the person, oldest first."""
+    texts = connection.execute(_CHAIN, {"identity": identity}).scalars()
+    return [Signed.parse(jws, Identity).body.root_key for jws in texts]
 
 
 def find_device(connection: Connection, device: StatementHash) -> DeviceRow | None:

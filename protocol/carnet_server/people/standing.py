@@ -36,10 +36,21 @@ class Standing:
         body = signed.body
         self.person = PersonRow(IdentityHash(signed.hash.raw), body.role, signed.hash, body.serial, body.root_key)
 
-    def renew(self, person: PersonRow, signed: Signed[Identity]) -> None:
-        """Take the later statement `signed` of `person` as the newest one."""
+    def renew(self, person: PersonRow, signed: Signed[Identity], *, since: int) -> set[StatementHash]:
+        """Take the later statement `signed` of `person` as the newest one.
+
+        Where it replaces the root key, every device so far is void from `since`; returns those that fall now.
+        """
         body = signed.body
         self.person = replace(person, current=signed.hash, serial=body.serial, root_key=body.root_key)
+        if body.root_key == person.root_key:
+            return set()
+        fallen = {
+            device.hash for device in self.devices.values() if device.void_from is None or device.void_from > since
+        }
+        for name in fallen:
+            self.devices[name] = replace(self.devices[name], void_from=since)
+        return fallen
 
     def enrol(self, person: PersonRow, signed: Signed[Device], *, now: int) -> None:
         """Add the device `signed`."""

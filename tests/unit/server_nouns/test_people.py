@@ -233,6 +233,37 @@ def test_a_root_key_that_was_replaced_enrols_nothing(world: World, alice: OwnPer
     assert refuse(world, InvalidStatementError, forged) == "signature"
 
 
+def test_every_device_falls_with_the_root_key_that_is_replaced(world: World, alice: OwnPerson) -> None:
+    phone = alice.enrol(by=alice.device)
+    world.accept_people_statements([phone.statement.text])
+    renewed, tablet = alice.renew(new_root=True), alice.enrol()
+    world.accept_people_statements([renewed.text, tablet.statement.text], at=NOW + 50)
+    with world.moment() as moment:
+        keys = [find_key(moment.connection, device.key_id) for device in (alice.device, phone, tablet)]
+        fallen = [find_device(moment.connection, device.hash) for device in (alice.device, phone, tablet)]
+    assert [key is None for key in keys] == [True, True, False]
+    assert [device and device.void_from for device in fallen] == [NOW + 51, NOW + 51, None]
+    assert refuse(world, InvalidStatementError, alice.enrol(by=phone).statement.text) == "device_void"
+
+
+def test_no_device_falls_with_a_renewal_that_keeps_the_root_key(world: World, alice: OwnPerson) -> None:
+    world.accept_people_statements([alice.renew().text], at=NOW + 50)
+    with world.moment() as moment:
+        assert find_key(moment.connection, alice.device.key_id) is not None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_root_key_that_was_replaced_does_not_come_back(world: World, alice: OwnPerson, *, at_once: bool) -> None:
+    first = alice.root.public_key
+    renewed = alice.renew(new_root=True)
+    body = alice.renew().body.model_copy(update={"root_key": first})
+    back = Signed.sign(body, alice.root).text
+    if not at_once:
+        world.accept_people_statements([renewed.text])
+    texts = [renewed.text, back] if at_once else [back]
+    assert refuse(world, InvalidStatementError, *texts) == "root_key_came_back"
+
+
 @pytest.mark.parametrize(
     ("issued_at", "reason"),
     [
