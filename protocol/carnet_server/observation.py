@@ -3,7 +3,6 @@
 The outermost layer (ASGI middleware). It knows a request by its number since the start and its route by its template.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
@@ -20,7 +19,6 @@ from carnet_server.errors import RefusalError
 from carnet_server.logs import describe
 from carnet_server.metrics import Metrics
 
-SEND_SECONDS: Final = 60.0
 _UNMATCHED: Final = "unmatched"
 _PROGRAM: Final = secrets.token_hex(4)
 _COUNTER: Final = itertools.count(1)
@@ -95,18 +93,14 @@ class _Observed:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Pass `message` on, unless whoever reads the answer has stopped to."""
+        """Pass `message` on. How long it may wait for whoever reads the answer is `draining.py`'s."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             names = {name for name, _ in message["headers"]}
             message["headers"] = [*message["headers"], *(pair for pair in _HEADERS if pair[0] not in names)]
             if is_much_unread(self.scope):
                 message["headers"].append((b"connection", b"close"))
-        if not message.get("more_body", False):
-            await self._send(message)
-            return
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(message)
+        await self._send(message)
 
 
 async def _no_body() -> Message:

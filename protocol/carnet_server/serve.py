@@ -20,7 +20,8 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from carnet_server.chassis import Chassis
-from carnet_server.connections import MAX_CONNECTIONS, BoundedConnection
+from carnet_server.connections import MAX_CONNECTIONS
+from carnet_server.draining import SEND_SECONDS, DrainedConnection
 from carnet_server.errors import SettingsError
 from carnet_server.logs import make_log, open_log_file, take_over_libraries
 from carnet_server.metrics import MetricsListener
@@ -53,7 +54,7 @@ def serve(app: FastAPI, chassis: Chassis, settings: ServerSettings) -> None:
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=DrainedConnection,
         ws="none",
         loop="uvloop",
         lifespan="on",
@@ -147,6 +148,9 @@ def _listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Its connections inherit this. It ends those that are over for us and wait for a reader who is not there.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_SECONDS * 1000))
     try:
         listener.bind((settings.listen_host, settings.listen_port))
     except OSError as error:

@@ -86,23 +86,6 @@ def test_an_answer_that_breaks_in_the_middle_is_not_answered_twice() -> None:
     assert events == ["failure", "answer"]
 
 
-def test_whoever_stops_to_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carnet_server.observation.SEND_SECONDS", 0)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            await asyncio.Event().wait()
-
-    observation = Observation(app, log=make_log(io.StringIO()), metrics=Metrics())
-    scope: Scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
-    with pytest.raises(TimeoutError):
-        asyncio.run(observation(scope, read_nothing, send))
-
-
 def test_other_protocols_pass_through() -> None:
     seen: list[str] = []
 

@@ -29,6 +29,7 @@ from carnet_server.answers import answer_refusal
 from carnet_server.chassis import DEFAULT_MAX_CONCURRENT
 from carnet_server.connections import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from carnet_server.database import make_engine
+from carnet_server.draining import SEND_SECONDS
 from carnet_server.errors import MigrationError, SettingsError
 from carnet_server.serve import serve
 from carnet_server.settings import ServerSettings
@@ -315,6 +316,14 @@ def test_it_does_not_start_on_an_address_that_is_taken(world: World, tmp_path: P
         taken.listen()
         with pytest.raises(SettingsError, match="taken"):
             serve(world.app, world.chassis, make_settings(tmp_path, listen_port=taken.getsockname()[1]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel has no such limit")
+def test_what_nobody_takes_is_given_up_by_the_kernel_too(tmp_path: Path) -> None:
+    with serve_module._listen(make_settings(tmp_path)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SEND_SECONDS * 1000
 
 
 # TLS
