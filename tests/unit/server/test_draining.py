@@ -64,10 +64,10 @@ def test_whoever_stops_to_read_is_cut(
 
     async def conversation(reader: socket.socket, state: ServerState) -> None:
         await asyncio.get_running_loop().sock_sendall(reader, REQUEST * 60)
-        while not state.connections:
+        while not state.connections:  # noqa: ASYNC110  uvicorn tells nobody
             await asyncio.sleep(0.01)
         # Nothing is read, and all the same nobody is left who answers.
-        while state.connections or state.tasks:
+        while state.connections or state.tasks:  # noqa: ASYNC110  as above
             await asyncio.sleep(0.01)
 
     converse(conversation, app)
