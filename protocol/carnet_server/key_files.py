@@ -4,6 +4,7 @@
 is anything but a plain file of the program's own user.
 """
 
+import contextlib
 import os
 import secrets
 import stat
@@ -48,23 +49,37 @@ def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
 
 
 def make_secret_file(path: Path, *, size_bytes: int, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
-    """Write `size_bytes` fresh bytes to the new file `path`, durable on return.
+    """Write `size_bytes` fresh bytes to the new file `path`, whole or not at all, durable on return.
 
     Raises `SettingsError` rather than overwrite a file.
     """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        _write_draft(draft, random(size_bytes))
+        # A link, not a rename: it never takes the place of a file that is there already.
+        path.hardlink_to(draft)
+        _sync_folder(path.parent)
     except OSError as error:
-        raise SettingsError(f"{path.name} cannot be made: it is there already, or the folder is not") from error
+        raise SettingsError(f"{path.name} cannot be made: it is there already, or the folder cannot hold it") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _write_draft(path: Path, raw: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(random(size_bytes))
+        file.write(raw)
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def load_signer(path: Path) -> Signer:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,39 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"server\.key cannot be made"):
         make_secret_file(tmp_path / "server.key", size_bytes=32)
     assert (tmp_path / "server.key").read_bytes() == bytes(32)
+
+
+class KilledError(BaseException):
+    """The program ends here."""
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "link"])
+def test_a_kill_while_a_key_file_is_made_leaves_none_or_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    act = getattr(os, call)
+
+    def kill(*arguments: Any, **options: Any) -> None:
+        act(*arguments, **options)
+        raise KilledError
+
+    with monkeypatch.context() as killing:
+        killing.setattr(os, call, kill)
+        with pytest.raises(KilledError):
+            make_secret_file(tmp_path / "url.key", size_bytes=32)
+    if not (tmp_path / "url.key").exists():
+        make_secret_file(tmp_path / "url.key", size_bytes=32)
+    assert len(load_secret_file(tmp_path / "url.key", size_bytes=32)) == 32
+
+
+def test_a_key_file_that_was_made_leaves_no_draft(tmp_path: Path) -> None:
+    make_secret_file(tmp_path / "url.key", size_bytes=32)
+    assert [path.name for path in tmp_path.iterdir()] == ["url.key"]
+
+
+def test_a_key_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"url\.key cannot be made"):
+        make_secret_file(tmp_path / "nowhere" / "url.key", size_bytes=32)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o610, 0o601])
