@@ -23,6 +23,7 @@ from carnet_server.chassis import Chassis
 from carnet_server.connections import MAX_CONNECTIONS
 from carnet_server.draining import SEND_SECONDS, DrainedConnection
 from carnet_server.errors import SettingsError
+from carnet_server.event_loop import EVENT_LOOP
 from carnet_server.logs import make_log, open_log_file, take_over_libraries
 from carnet_server.metrics import MetricsListener
 from carnet_server.settings import ServerSettings
@@ -56,7 +57,7 @@ def serve(app: FastAPI, chassis: Chassis, settings: ServerSettings) -> None:
         app,
         http=DrainedConnection,
         ws="none",
-        loop="uvloop",
+        loop=EVENT_LOOP,
         lifespan="on",
         interface="asgi3",
         log_config=None,

@@ -1,5 +1,6 @@
 """A real process on loopback: it says when it is ready, refuses what is not HTTP, and ends without dropping anyone."""
 
+import asyncio
 import contextlib
 import datetime as dt
 import http.client
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import pytest
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from carnet_protocol.errors import ErrorCode
+from carnet_server import event_loop
 from carnet_server import serve as serve_module
 from carnet_server.answers import answer_refusal
 from carnet_server.chassis import DEFAULT_MAX_CONCURRENT
@@ -31,6 +34,7 @@ from carnet_server.connections import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from carnet_server.database import make_engine
 from carnet_server.draining import SEND_SECONDS
 from carnet_server.errors import MigrationError, SettingsError
+from carnet_server.event_loop import EventLoop
 from carnet_server.serve import serve
 from carnet_server.settings import ServerSettings
 from tests.support.tiny_server.world import World
@@ -368,6 +372,46 @@ def test_tls_is_1_3_and_nothing_older(tmp_path: Path, certificate: tuple[Path, P
         with pytest.raises((ssl.SSLError, ConnectionResetError)), server.connect() as plain:
             context.wrap_socket(plain, server_hostname="localhost")
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "half a greeting"])
+def test_a_handshake_that_does_not_come_in_time_ends_the_connection(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(event_loop, "HANDSHAKE_SECONDS", 0.1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        async with server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+            writer.write(sent)
+            async with asyncio.timeout(SECONDS):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+            writer.close()
+
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(main())
+
+
+def test_it_runs_on_the_loop_that_bounds_handshakes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories: list[object] = []
+
+    class NoServer:
+        def __init__(self, config: uvicorn.Config, *_: object) -> None:
+            factories.append(config.get_loop_factory())
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            sockets[0].close()
+
+    monkeypatch.setattr(serve_module, "_Server", NoServer)
+    monkeypatch.setattr(serve_module, "_rarely_collect_garbage", lambda: None)
+    serve(world.app, world.chassis, make_settings(tmp_path))
+    assert factories == [EventLoop]
 
 
 def test_it_does_not_start_with_a_certificate_that_cannot_be_used(
