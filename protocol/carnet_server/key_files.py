@@ -1,7 +1,8 @@
 """Key files of a server: seeds of 32 bytes that their owner alone can read, and the service card beside them.
 
 `server.key` and `log.key` are the two keys of a server in the service card. A file that others can use is refused, as
-is anything but a plain file of the program's own user.
+is anything but a plain file of the program's own user. The key of the TLS certificate, wherever it lies, is held to the
+same, but may be reached by a link.
 """
 
 import contextlib
@@ -33,19 +34,34 @@ def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
     except OSError as error:
         raise SettingsError(f"{path.name} cannot be opened: it is a plain file in the folder of keys") from error
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SettingsError(f"{path.name} is not a plain file")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsError(f"{path.name} can be used by others than its owner; chmod 600 it")
-        if status.st_uid != os.geteuid():
-            raise SettingsError(f"{path.name} belongs to another user than this program's")
+        _check_status(os.fstat(descriptor), path.name)
         raw = os.read(descriptor, size_bytes + 1)
     finally:
         os.close(descriptor)
     if len(raw) != size_bytes:
         raise SettingsError(f"{path.name} does not hold {size_bytes} bytes")
     return raw
+
+
+def check_secret_file(path: Path) -> None:
+    """Check that the file that `path` leads to is its owner's alone, for a key that a library reads by its name.
+
+    Raises `SettingsError`.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SettingsError(f"{path.name} cannot be read") from error
+    _check_status(status, path.name)
+
+
+def _check_status(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SettingsError(f"{name} is not a plain file")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(f"{name} can be used by others than its owner; chmod 600 it")
+    if status.st_uid != os.geteuid():
+        raise SettingsError(f"{name} belongs to another user than this program's")
 
 
 def make_secret_file(path: Path, *, size_bytes: int, random: Callable[[int], bytes] = secrets.token_bytes) -> None:

@@ -24,6 +24,7 @@ from carnet_server.connections import MAX_CONNECTIONS
 from carnet_server.draining import SEND_SECONDS, DrainedConnection
 from carnet_server.errors import SettingsError
 from carnet_server.event_loop import EVENT_LOOP
+from carnet_server.key_files import check_secret_file
 from carnet_server.logs import make_log, open_log_file, take_over_libraries
 from carnet_server.metrics import MetricsListener
 from carnet_server.settings import ServerSettings
@@ -162,7 +163,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
 
 def _make_tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     """What TLS is spoken with: version 1.3, HTTP/1.1, and the certificate of the settings."""
-    if settings.tls_certificate is None:
+    if settings.tls_certificate is None or settings.tls_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -171,4 +172,5 @@ def _make_tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError("the TLS certificate or its key cannot be read, or they are not a pair") from error
+    check_secret_file(settings.tls_key)
     return context

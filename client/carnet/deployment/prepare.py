@@ -6,6 +6,7 @@ made before the first card and never again: one that is gone is asked for.
 
 import json
 import ssl
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,8 +80,8 @@ def prepare_deployment(
 
 
 def _check_certificate(address: Address) -> None:
-    """Check that certificate and key can be used together. Raises `UsageError`."""
-    if address.tls_certificate is None:
+    """Check that certificate and key can be used together, and the key by nobody else. Raises `UsageError`."""
+    if address.tls_certificate is None or address.tls_key is None:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.tls_certificate, address.tls_key)
@@ -88,6 +89,8 @@ def _check_certificate(address: Address) -> None:
         raise UsageError(
             f"{address.tls_certificate} and {address.tls_key} are no certificate with its key, in PEM: give those"
         ) from error
+    if Path(address.tls_key).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise UsageError(f"{address.tls_key} can be used by others than its owner: chmod 600 it")
 
 
 def _sign_first_card(folder: Folder, address: Address, registrar: Ed25519PublicKey, *, now: int) -> Signed[ServiceCard]:
@@ -112,7 +115,9 @@ def _renew_card(folder: Folder, address: Address, *, now: int) -> Signed[Service
 def _load_card_key(folder: Folder, public_key: Ed25519PublicKey) -> Signer:
     """The key that signed the card. Raises `UsageError` if it is kept elsewhere, `HomeError` if it is another."""
     if not folder.card_key.exists():
-        raise UsageError(f"the service card has to be signed anew, and its key is not here: bring {folder.card_key} back")
+        raise UsageError(
+            f"the service card has to be signed anew, and its key is not here: bring {folder.card_key} back"
+        )
     card_key = load_signer(folder.card_key)
     if card_key.public_key != public_key:
         raise HomeError(f"{folder.card_key} is not the key that signed {folder.card}: bring that one back")

@@ -142,6 +142,15 @@ def test_certificate_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "data").exists()
 
 
+def test_certificate_whose_key_others_can_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_certificate(tmp_path)
+    (tmp_path / "key.pem").chmod(0o640)
+    options = ["--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    assert main(["up", "--data", str(tmp_path / "data"), *options]) == 2
+    assert "chmod 600" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_others_reach_it_by_tls_and_clients_follow(
     tmp_path: Path, make_person: Callable[[str], Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +231,7 @@ def make_certificate(folder: Path) -> None:
     (folder / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    (folder / "key.pem").chmod(0o600)
 
 
 def begin_certificate(subject: str, *, issuer: str) -> x509.CertificateBuilder:

@@ -356,6 +356,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     key_path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    key_path.chmod(0o600)
     return certificate_path, key_path
 
 
@@ -424,3 +425,14 @@ def test_it_does_not_start_with_a_certificate_that_cannot_be_used(
         settings = make_settings(tmp_path, tls_certificate=wrong[0], tls_key=wrong[1])
         with pytest.raises(SettingsError, match="TLS certificate"):
             serve(world.app, world.chassis, settings)
+
+
+def test_it_does_not_start_with_a_tls_key_that_others_can_use(
+    world: World, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    path, key = certificate
+    copy = tmp_path / "key.pem"
+    copy.write_bytes(key.read_bytes())
+    copy.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"key\.pem can be used by others than its owner"):
+        serve(world.app, world.chassis, make_settings(tmp_path, tls_certificate=path, tls_key=copy))

@@ -8,7 +8,13 @@ import pytest
 
 from carnet_server.deployment import Deployment as ServerDeployment
 from carnet_server.errors import SettingsError
-from carnet_server.key_files import load_secret_file, load_service_card, load_signer, make_secret_file
+from carnet_server.key_files import (
+    check_secret_file,
+    load_secret_file,
+    load_service_card,
+    load_signer,
+    make_secret_file,
+)
 from tests.support.people import Deployment, Dice
 
 
@@ -68,6 +74,19 @@ def test_a_key_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_a_key_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(SettingsError, match="chmod 600"):
         load_secret_file(write(tmp_path / "k", bytes(32), mode), size_bytes=32)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_key_of_a_library_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(SettingsError, match="chmod 600"):
+        check_secret_file(write(tmp_path / "key.pem", b"any size", mode))
+
+
+def test_a_key_of_a_library_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(write(tmp_path / "key.pem", b"any size"))
+    check_secret_file(tmp_path / "link")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        check_secret_file(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 64])
