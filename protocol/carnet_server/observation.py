@@ -49,8 +49,10 @@ class Observation:
             await self._answer(request, error.code, error)
         except Exception as error:  # noqa: BLE001  the last one who can answer
             note(Request(scope), ErrorCode.INTERNAL, reason="unexpected")
-            self._log.error("failure", request=request.id, error_id=request.id, **describe(error))
-            await self._answer(request, ErrorCode.INTERNAL, error)
+            try:
+                await self._answer(request, ErrorCode.INTERNAL, error)
+            finally:
+                self._log.error("failure", request=request.id, error_id=request.id, **describe(error))
         finally:
             self._metrics.in_flight.dec()
             self._conclude(request)
