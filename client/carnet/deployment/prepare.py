@@ -5,8 +5,6 @@ made before the first card and never again: one that is gone is asked for.
 """
 
 import json
-import ssl
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from carnet.card import parse_card
 from carnet.deployment.address import LOOPBACK, Address, parse_address
+from carnet.deployment.certificate import check_certificate
 from carnet.deployment.folder import LOG_KEY, SERVER_KEY, SERVERS, Folder, load_signer
 from carnet.errors import HomeError, UsageError
 from carnet.whole_file import replace_file
@@ -61,7 +60,8 @@ def prepare_deployment(
         )
     else:
         address = Address.choose(listen=listen or LOOPBACK, name=name, tls_certificate=tls_certificate, tls_key=tls_key)
-    _check_certificate(address)
+    if address.tls_certificate is not None and address.tls_key is not None:
+        check_certificate(Path(address.tls_certificate), Path(address.tls_key), name=address.name)
     folder.create()
     now = int(time.time()) if now is None else now
     if folder.is_begun:
@@ -77,20 +77,6 @@ def prepare_deployment(
     for server in SERVERS:
         replace_file(folder.settings(server), _format_settings(folder, server, address))
     return Deployment(folder, address, card)
-
-
-def _check_certificate(address: Address) -> None:
-    """Check that certificate and key can be used together, and the key by nobody else. Raises `UsageError`."""
-    if address.tls_certificate is None or address.tls_key is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.tls_certificate, address.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"{address.tls_certificate} and {address.tls_key} are no certificate with its key, in PEM: give those"
-        ) from error
-    if Path(address.tls_key).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise UsageError(f"{address.tls_key} can be used by others than its owner: chmod 600 it")
 
 
 def _sign_first_card(folder: Folder, address: Address, registrar: Ed25519PublicKey, *, now: int) -> Signed[ServiceCard]:

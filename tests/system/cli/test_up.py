@@ -151,6 +151,14 @@ def test_certificate_whose_key_others_can_read_is_refused(tmp_path: Path, capsys
     assert not (tmp_path / "data").exists()
 
 
+def test_name_that_is_not_in_the_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_certificate(tmp_path)
+    options = ["--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    assert main(["up", "--data", str(tmp_path / "data"), "--name", "other.example", *options]) == 2
+    assert "no certificate for other.example" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_others_reach_it_by_tls_and_clients_follow(
     tmp_path: Path, make_person: Callable[[str], Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
