@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carnet.card import parse_card
-from carnet.deployment.address import LOOPBACK, Address, parse_address
+from carnet.deployment.address import Address, parse_address
 from carnet.deployment.certificate import check_certificate
 from carnet.deployment.folder import LOG_KEY, SERVER_KEY, SERVERS, Folder, load_signer
 from carnet.errors import HomeError, UsageError
@@ -59,7 +59,7 @@ def prepare_deployment(
             listen=listen, name=name, tls_certificate=tls_certificate, tls_key=tls_key
         )
     else:
-        address = Address.choose(listen=listen or LOOPBACK, name=name, tls_certificate=tls_certificate, tls_key=tls_key)
+        address = Address.choose(listen=listen, name=name, tls_certificate=tls_certificate, tls_key=tls_key)
     if address.tls_certificate is not None and address.tls_key is not None:
         check_certificate(Path(address.tls_certificate), Path(address.tls_key), name=address.name)
     folder.create()
