@@ -54,6 +54,9 @@ def prepare_deployment(
     """
     folder = Folder(path.absolute())
     folder.check_own()
+    if folder.path.exists():
+        with folder.hold():
+            pass  # running servers would not follow what changes here
     if folder.address.exists():
         address = parse_address(_read(folder.address)).change(
             listen=listen, name=name, tls_certificate=tls_certificate, tls_key=tls_key

@@ -115,6 +115,14 @@ def test_servers_do_not_outlive_a_killed_watcher(tmp_path: Path) -> None:
     wait_until(lambda: not any(is_running(pid) for pid in running))
 
 
+def test_servers_that_run_are_not_started_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    servers = start_servers(tmp_path / "data")
+    assert main(["up", "--data", str(tmp_path / "data")]) == 4
+    assert "are running already" in capsys.readouterr().err
+    assert httpx2.get(f"{servers.said['vault']}/readyz").status_code == 200
+    assert stop_servers(servers) == (0, "")
+
+
 @pytest.mark.parametrize(
     "options",
     [
