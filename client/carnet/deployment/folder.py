@@ -11,16 +11,14 @@ secrets 0600. Preparing is done again at every start and makes only what is miss
 because from then on others know them.
 """
 
-import fcntl
-import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from carnet.errors import HomeBusyError, HomeError, UsageError
+from carnet.errors import HomeError, UsageError
+from carnet.held_folder import hold_folder
 from carnet.whole_file import replace_file
 from carnet_protocol.signing import SEED_SIZE, Signer
 
@@ -100,21 +98,12 @@ class Folder:
         if foreign and not self.address.exists():
             raise UsageError(f"{self.path} holds other things, such as {foreign[0].name}: name a new folder")
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> AbstractContextManager[None]:
         """Keep everybody else from running what is in the folder, which exists, meanwhile.
 
-        The hold ends with the process, however that ends. Raises `HomeBusyError` if somebody runs it, else `HomeError`.
+        Raises `HomeBusyError` if somebody runs it.
         """
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise HomeError(f"{self.path} cannot be locked: {error.strerror}") from error
-        try:
-            _lock(descriptor, self.path)
-            yield
-        finally:
-            os.close(descriptor)
+        return hold_folder(self.path, busy=f"the servers in {self.path} are running already: use those, or stop them")
 
     def create(self) -> None:
         """Make the folders that are missing. Raises `HomeError`."""
@@ -125,15 +114,6 @@ class Folder:
                     folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise HomeError(f"{self.path} cannot be made: {error.strerror}") from error
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HomeBusyError(f"the servers in {path} are running already: use those, or stop them first") from error
-    except OSError as error:
-        raise HomeError(f"{path} cannot be locked: {error.strerror}") from error
 
 
 def load_signer(path: Path) -> Signer:
