@@ -13,11 +13,11 @@ from carnet_vault.uploads.queries import UploadRow, count_uploads, delete_upload
 
 
 def authorise_upload(
-    moment: Moment, principal: Principal, record: RecordId, grant: StatementHash | None, *, wanted: int
+    moment: Moment, principal: Principal, record: RecordId, grant: StatementHash | None, *, sizes: Sequence[int]
 ) -> Access:
-    """The access under which `principal` may begin `wanted` uploads. Raises `RefusedError` or `RateLimitedError`."""
+    """The access under which `principal` may begin uploads of `sizes`. Raises `RefusedError` or `RateLimitedError`."""
     access = _authorise(moment, principal, record, grant)
-    check_open(count_uploads(moment.connection, access.principal), wanted=wanted)
+    check_open(*count_uploads(moment.connection, access.principal), sizes=sizes)
     return access
 
 
@@ -25,7 +25,7 @@ def accept_uploads(
     moment: Moment, principal: Principal, record: RecordId, grant: StatementHash | None, rows: Sequence[UploadRow]
 ) -> None:
     """Keep uploads that the store has begun. Raises what `authorise_upload` raises."""
-    authorise_upload(moment, principal, record, grant, wanted=len(rows))
+    authorise_upload(moment, principal, record, grant, sizes=[row.stored.size_bytes for row in rows])
     insert_uploads(moment.connection, record, rows, now=moment.now)
 
 

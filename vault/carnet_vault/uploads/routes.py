@@ -40,7 +40,7 @@ def make_uploads_router(deployment: Deployment, store: Store) -> Router:
 
         def judge(connection: Connection, now: int) -> None:
             moment = Moment(connection, now, deployment)
-            authorise_upload(moment, call.principal, record, call.body.grant, wanted=len(call.body.sizes))
+            authorise_upload(moment, call.principal, record, call.body.grant, sizes=call.body.sizes)
 
         call.read(judge)
         rows: list[UploadRow] = []
