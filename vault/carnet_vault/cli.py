@@ -32,7 +32,7 @@ from carnet_vault.app import REVISIONS, create_app
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects, content_bytes
 from carnet_vault.gc.collect import DEFAULT_GRACE_SECONDS, Collector
 from carnet_vault.settings import PREFIX, VaultSettings
-from carnet_vault.startup import LocalStore, load_deployment, open_store
+from carnet_vault.startup import LocalStore, create_store, load_deployment, open_store
 
 app = typer.Typer(
     help="The vault of a Carnet deployment.",
@@ -66,12 +66,13 @@ def serve_command(settings: SettingsFile = None) -> None:
 
 @app.command("migrate")
 def migrate_command(settings: SettingsFile = None) -> None:
-    """Bring the database to the version of this program. Does nothing where it is there already."""
+    """Bring the database to the version of this program, and lay out a first store. Does nothing where all is there."""
     with _failures():
         loaded = _load(settings)
         engine = make_engine(loaded.database)
         try:
             migrate(engine, REVISIONS)
+            create_store(loaded, engine)
         finally:
             engine.dispose()
 
