@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import QueuePool, insert, select, text
 
 from carnet_protocol.tuples import KeyRole
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment
+from carnet_storage import ObjectName, ObjectReader
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects
+from carnet_vault.fsck import objects as fsck_objects
 from carnet_vault.tables import personal_capsules
 from tests.support.parcels import Parcel, make_reseal, make_sealed, swap
 from tests.support.vault import VaultStory, nothing_changes
@@ -175,6 +177,29 @@ def test_damage_to_the_store_is_found(sqlite_story: VaultStory, what: str) -> No
     if data is not None:
         path.write_bytes(data)
     assert check(story) == expected
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3, 200])
+def test_contents_are_read_page_by_page_and_no_snapshot_is_kept_meanwhile(
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    first, other = story.parcel(), story.parcel()
+    assert story.bring(first, story.parcel(after=first), other).status_code == 200
+    monkeypatch.setattr(fsck_objects, "_ROWS_AT_ONCE", rows_at_once)
+    open_object, opened = story.world.store.open_object, []
+
+    def watched(name: ObjectName) -> ObjectReader:
+        assert isinstance(story.world.engine.pool, QueuePool)
+        assert story.world.engine.pool.checkedout() == before
+        opened.append(name)
+        found: ObjectReader = open_object(name)
+        return found
+
+    monkeypatch.setattr(story.world.store, "open_object", watched)
+    # The writer keeps its own.
+    before = story.world.engine.pool.checkedout()
+    assert list(check_contents(story.world.engine, story.world.store, on_bytes=lambda _: None)) == []
+    assert sorted(opened) == [item.name for item in story.world.store.list_objects()]
 
 
 def test_two_objects_swapped_are_found(sqlite_story: VaultStory) -> None:

@@ -1,10 +1,10 @@
 """Objects: every row has its object in the store, and, looked at deeply, every object is what its leaf list says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, and_, func, select
+from sqlalchemy import Engine, Row, Select, and_, func, literal, select, tuple_
 
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.layout import leaf_digest, leaf_ranges
@@ -18,6 +18,7 @@ from carnet_vault.objects.compare import Pair, compare_objects
 from carnet_vault.tables import documents, objects, uploads, versions
 
 _ROWS_AT_ONCE: Final = 200
+_KEY: Final = (versions.c.record, versions.c.document, versions.c.version)
 _ALIVE: Final = and_(
     documents.c.record == versions.c.record,
     documents.c.document == versions.c.document,
@@ -65,17 +66,16 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
 
 
 def check_contents(engine: Engine, store: Store, *, on_bytes: Callable[[int], None]) -> Iterator[Finding]:
-    """Hash every object of a version against the version's leaf list."""
-    with reader(engine) as connection:
-        rows = connection.execute(
-            select(versions, statements.c.jws.label("reseal_jws"))
-            .join(documents, _ALIVE)
-            .outerjoin(statements, statements.c.hash == versions.c.reseal)
-            .order_by(versions.c.record, versions.c.document, versions.c.version)
-        )
-        for row in rows.yield_per(_ROWS_AT_ONCE):
+    """Hash every object of a version against the version's leaf list.
+
+    No snapshot is kept while objects are read: that may take hours, and PostgreSQL ends a session that waits.
+    """
+    after: Row[Any] | None = None
+    while rows := _page(engine, after):
+        for row in rows:
             if not _is_whole(row, store, on_bytes):
                 yield Finding("content_of_another_digest", f"version {row.version} of document {row.document}")
+        after = rows[-1]
 
 
 def content_bytes(engine: Engine) -> int:
@@ -83,6 +83,23 @@ def content_bytes(engine: Engine) -> int:
     with reader(engine) as connection:
         query = select(func.coalesce(func.sum(objects.c.size), 0)).where(objects.c.retired_at.is_(None))
         return int(connection.execute(query).scalar_one())
+
+
+def _page(engine: Engine, after: Row[Any] | None) -> Sequence[Row[Any]]:
+    """The next versions of documents without a tombstone, with what their objects have to be."""
+    reseal_jws = statements.c.jws.label("reseal_jws")
+    query: Select[Any] = (
+        select(*_KEY, versions.c.suite, versions.c.object, versions.c.leaf_digests, reseal_jws)
+        .join(documents, _ALIVE)
+        .outerjoin(statements, statements.c.hash == versions.c.reseal)
+        .order_by(*_KEY)
+        .limit(_ROWS_AT_ONCE)
+    )
+    if after is not None:
+        place = zip((after.record, after.document, after.version), _KEY, strict=True)
+        query = query.where(tuple_(*_KEY) > tuple_(*(literal(value, column.type) for value, column in place)))
+    with reader(engine) as connection:
+        return connection.execute(query).all()
 
 
 def _is_whole(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) -> bool:
