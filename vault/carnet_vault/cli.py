@@ -4,13 +4,14 @@ Exit code 0 says that it is done and all is well; 1 that something is wrong, wit
 the command was not understood.
 """
 
-import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.errors import RefusalError, ServerError
-from carnet_server.fsck import Finding
+from carnet_server.fsck import Finding, survive
 from carnet_server.migrations import check_migrated, find_differences, migrate
 from carnet_server.serve import make_server_log, serve
 from carnet_server.settings import load_settings
@@ -86,34 +87,25 @@ def fsck_command(
 ) -> None:
     """Check the log, every statement, row and capsule, and that every object is there. Changes nothing.
 
-    The server may be running. What nobody needs any more is counted, and is no fault: `gc` removes it.
+    The server may be running. What nobody needs any more is counted, and is no fault: `gc` removes it. Each finding is
+    printed when it is made, so that a check which is cut has said what it found.
     """
-    seen = Seen()
+    report = _Report(is_json=as_json)
     with _failures():
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), _open_port(loaded)
-        with _engine(loaded) as engine, _progress() as progress:
+        with _engine(loaded) as engine, report, _progress() as progress:
             with reader(engine) as connection:
                 task = progress.add_task("database", total=None)
-                findings = [*_check_tables(connection), *check_database(connection, deployment)]
+                report.add(survive(_check_tables(connection), "tables"))
+                report.add(check_database(connection, deployment))
                 progress.update(task, total=1, completed=1)
             task = progress.add_task("objects", total=None)
-            findings += check_objects(engine, store, seen, on_object=lambda: progress.advance(task))
+            report.add(check_objects(engine, store, report.seen, on_object=lambda: progress.advance(task)))
             if deep:
                 contents = progress.add_task("contents", total=content_bytes(engine))
-                findings += check_contents(engine, store, on_bytes=lambda size: progress.advance(contents, size))
-    litter = dataclasses.asdict(seen.litter)
-    if as_json:
-        faults = [dataclasses.asdict(finding) for finding in findings]
-        _print_json({"ok": not findings, "findings": faults, "objects": seen.objects, "litter": litter})
-    else:
-        for finding in findings:
-            typer.echo(f"{finding.check}: {finding.where}")
-        for name, count in litter.items():
-            if count:
-                typer.echo(f"for gc: {count} {name.replace('_', ' ')}")
-        typer.echo("clean" if not findings else f"{len(findings)} findings")
-    raise typer.Exit(1 if findings else 0)
+                report.add(check_contents(engine, store, on_bytes=lambda size: progress.advance(contents, size)))
+    raise typer.Exit(1 if report.findings else 0)
 
 
 @app.command("gc")
@@ -152,6 +144,40 @@ def gc_command(
         if count:
             typer.echo(f"{name.replace('_', ' ')}: {count}")
     typer.echo("nothing to do" if not counts.total() else "these would go" if dry_run else "done")
+
+
+@dataclass
+class _Report:
+    """What `fsck` prints: findings as they come, or one JSON object in the end, also where the check is cut."""
+
+    is_json: bool
+    seen: Seen = field(default_factory=Seen)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, found: Iterable[Finding]) -> None:
+        """Take findings, one after the other."""
+        for finding in found:
+            self.findings.append(finding)
+            if not self.is_json:
+                typer.echo(f"{finding.check}: {finding.where}")
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Conclude; of a check that was cut, say only what it found."""
+        litter = asdict(self.seen.litter)
+        if self.is_json:
+            is_whole, faults = kind is None, [asdict(finding) for finding in self.findings]
+            report = {"ok": is_whole and not faults, "complete": is_whole, "findings": faults}
+            _print_json({**report, "objects": self.seen.objects, "litter": litter})
+        elif kind is None:
+            for name, count in litter.items():
+                if count:
+                    typer.echo(f"for gc: {count} {name.replace('_', ' ')}")
+            typer.echo("clean" if not self.findings else f"{len(self.findings)} findings")
 
 
 def _load(file: Path | None) -> VaultSettings:
@@ -197,6 +223,8 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        # Standard output goes past the bars where both are on the one terminal, and nowhere else.
+        redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )
 
