@@ -84,6 +84,23 @@ def test_no_fresh_urls_once_the_grant_has_ended(sqlite_story: VaultStory) -> Non
         assert code(story.begin_uploads([20_000])) == (404, "refused")
 
 
+def test_no_url_outlives_the_grant_it_was_asked_under(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    story.world.clock.now = ends = story.deposit_grant.body.expires
+    story.world.clock.now -= 60
+    upload = begin(story, parcel.size)[0]
+    fresh = UploadView.model_validate_json(view(story, upload.upload).content)
+    assert (upload.urls_expire, fresh.urls_expire) == (ends, ends)
+    story.world.clock.now = ends
+    for url in (upload.parts[0].url, fresh.parts[0].url):
+        assert code(story.world.put_bytes(url, parcel.sealed.ciphertext)) == (404, "refused")
+    # The patient needs no grant.
+    answer = story.begin_uploads([parcel.size], by=story.alice)
+    own = UploadsAnswer.model_validate_json(answer.content).uploads[0]
+    assert own.urls_expire == ends + URL_LIFETIME_SECONDS
+
+
 def test_an_upload_that_is_given_up_leaves_nothing(sqlite_story: VaultStory) -> None:
     story = sqlite_story
     parcel = story.parcel()

@@ -8,6 +8,7 @@ from carnet_server.deployment import Moment
 from carnet_server.errors import RefusedError
 from carnet_server.grants.access import Access, authorise
 from carnet_server.principals import Principal
+from carnet_vault.objects.limits import UrlWindow
 from carnet_vault.uploads.decide import check_open
 from carnet_vault.uploads.queries import UploadRow, count_uploads, delete_uploads, insert_uploads, load_uploads
 
@@ -23,17 +24,26 @@ def authorise_upload(
 
 def accept_uploads(
     moment: Moment, principal: Principal, record: RecordId, grant: StatementHash | None, rows: Sequence[UploadRow]
-) -> None:
-    """Keep uploads that the store has begun. Raises what `authorise_upload` raises."""
-    authorise_upload(moment, principal, record, grant, sizes=[row.stored.size_bytes for row in rows])
+) -> UrlWindow:
+    """Keep uploads that the store has begun, and say how long their URLs are good.
+
+    Raises what `authorise_upload` raises.
+    """
+    access = authorise_upload(moment, principal, record, grant, sizes=[row.stored.size_bytes for row in rows])
     insert_uploads(moment.connection, record, rows, now=moment.now)
+    return UrlWindow.of(access, now=moment.now)
 
 
-def show_upload(moment: Moment, principal: Principal, record: RecordId, upload: UploadId) -> UploadRow:
-    """The upload that `principal` began and may still go on with. Raises `RefusedError`."""
+def show_upload(
+    moment: Moment, principal: Principal, record: RecordId, upload: UploadId
+) -> tuple[UploadRow, UrlWindow]:
+    """The upload that `principal` began and may still go on with, and how long its URLs are good.
+
+    Raises `RefusedError`.
+    """
     row = _find_own(moment, principal, record, upload)
-    _authorise(moment, principal, record, row.grant)
-    return row
+    access = _authorise(moment, principal, record, row.grant)
+    return row, UrlWindow.of(access, now=moment.now)
 
 
 def give_up_upload(moment: Moment, principal: Principal, record: RecordId, upload: UploadId) -> UploadRow:
