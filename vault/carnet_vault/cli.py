@@ -60,6 +60,8 @@ def serve_command(settings: SettingsFile = None) -> None:
     with _failures():
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), open_store(loaded)
+        # Before anything is taken in: a service that overwrites loses what two tries at one finish bring.
+        _port(store).check()
         with _engine(loaded) as engine:
             vault = create_app(loaded, deployment, engine, store, make_server_log(loaded))
             serve(vault.app, vault.chassis, loaded)
@@ -93,7 +95,7 @@ def fsck_command(
     report = _Report(is_json=as_json)
     with _failures():
         loaded = _load(settings)
-        deployment, store = load_deployment(loaded), _open_port(loaded)
+        deployment, store = load_deployment(loaded), _port(open_store(loaded))
         with _engine(loaded) as engine, report, _progress() as progress:
             with reader(engine) as connection:
                 task = progress.add_task("database", total=None)
@@ -124,7 +126,7 @@ def gc_command(
     """
     with _failures():
         loaded = _load(settings)
-        deployment, store = load_deployment(loaded), _open_port(loaded)
+        deployment, store = load_deployment(loaded), _port(open_store(loaded))
         with _engine(loaded) as engine, Writer(engine) as writer, _progress() as progress:
             task = progress.add_task("looking", total=None)
             collector = Collector(
@@ -184,8 +186,7 @@ def _load(file: Path | None) -> VaultSettings:
     return load_settings(VaultSettings, file=file, environment=os.environ, prefix=PREFIX, arguments={})
 
 
-def _open_port(settings: VaultSettings) -> Store:
-    store = open_store(settings)
+def _port(store: LocalStore | Store) -> Store:
     return store.store if isinstance(store, LocalStore) else store
 
 
