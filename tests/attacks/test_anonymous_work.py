@@ -43,11 +43,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
     def count_snapshot(*arguments: object) -> object:
         done.snapshots += 1
-        return read(*arguments)  # type: ignore[arg-type]
+        return read(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
     def count_work(*arguments: object) -> object:
         done.works += 1
-        return run(*arguments)  # type: ignore[arg-type]
+        return run(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(Signed, "verify", count_signature)
     monkeypatch.setattr(calls, "reader", count_snapshot)
