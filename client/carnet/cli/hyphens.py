@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 MARK: Final = "\x00"
-_HYPHENATED: Final = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_.-]{2,}")
+_HYPHENATED: Final = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_.-]+")
 
 
 def mark(word: str) -> str:

@@ -7,7 +7,9 @@ import pytest
 from carnet.cli.hyphens import MARK, mark, unmark
 
 
-@pytest.mark.parametrize("word", ["-Kq3zR8tw", "-_bc", "-report.pdf", "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"])
+@pytest.mark.parametrize(
+    "word", ["-Kq3zR8tw", "-ab", "-_bc", "-report.pdf", "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"]
+)
 def test_hyphenated_word_is_marked_and_unmarked(word: str) -> None:
     assert mark(word) == MARK + word
     assert unmark(mark(word)) == word
