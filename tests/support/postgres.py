@@ -86,10 +86,12 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresCluster]:
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     data, log = folder / "data", folder / "log"
     try:
-        _run(owner, folder, programs / "initdb", "-D", data, "-A", "trust", "-U", _PACKAGE_USER, "-E", "UTF8", "-N")
+        # No locale of the environment: the machine may lack the one that LANG names.
+        options = ["-A", "trust", "-U", _PACKAGE_USER, "-E", "UTF8", "--no-locale", "-N"]
+        _run(owner, folder, programs / "initdb", "-D", data, *options)
         settings = [*(_DURABLE if is_durable else _FORGETFUL), "listen_addresses=", f"unix_socket_directories={folder}"]
-        options = " ".join(f"-c {setting}" for setting in (*settings, "max_connections=80"))
-        _run(owner, folder, programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
+        words = " ".join(f"-c {setting}" for setting in (*settings, "max_connections=80"))
+        _run(owner, folder, programs / "pg_ctl", "-D", data, "-l", log, "-o", words, "-w", "start")
         try:
             yield PostgresCluster(folder, _PACKAGE_USER)
         finally:
