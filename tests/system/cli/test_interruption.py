@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import hearing_interrupts
 from tests.system.cli.conftest import Person, quiet_environment
 
 SIZE = 48 << 20
@@ -23,11 +24,17 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
+def start(person: Person, *words: object) -> subprocess.Popen[bytes]:
+    """Start a command that can be interrupted."""
+    with hearing_interrupts():
+        return subprocess.Popen(
+            person.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment()
+        )
+
+
 def cut(person: Person, large: Path, number: signal.Signals) -> int:
     """Start to add `large`, and send a signal as soon as something of it is sealed; return the exit code."""
-    process = subprocess.Popen(
-        person.command("add", large), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment()
-    )
+    process = start(person, "add", large)
     spool = person.home / "spool"
     while process.poll() is None and not (spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())):
         time.sleep(0.01)
@@ -56,12 +63,7 @@ def test_get_that_was_cut_leaves_no_file(
     alice.json("add", large)
     target = tmp_path / "out"
     target.mkdir()
-    process = subprocess.Popen(
-        alice.command("get", "Large", "--out", target / "back"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=quiet_environment(),
-    )
+    process = start(alice, "get", "Large", "--out", target / "back")
     while process.poll() is None and not writes_into(process, target):
         time.sleep(0.005)
     process.send_signal(number)

@@ -15,6 +15,7 @@ import pytest
 
 from carnet.cli.entry import main
 from carnet.samples.story import HOSPITAL
+from tests.support.children import hearing_interrupts
 
 PROGRAM = [sys.executable, "-m", "carnet.cli", "demo"]
 
@@ -98,7 +99,9 @@ def test_folder_with_something_in_it_is_refused(kept: Kept, capsys: pytest.Captu
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_demo_leaves_nothing(environment: dict[str, str], number: signal.Signals, code: int) -> None:
     temporary = Path(environment["TMPDIR"])
-    process = subprocess.Popen([*PROGRAM, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    with hearing_interrupts():
+        command = [*PROGRAM, "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     while process.poll() is None and not list(temporary.glob("*/alice/keyring.json")):
         time.sleep(0.02)
     running = processes_of(temporary)
