@@ -58,7 +58,7 @@ def test_signal_stops_both_servers(tmp_path: Path, number: signal.Signals) -> No
     running = children(servers.process.pid)
     assert len(running) == 2
     for name in ("vault", "keyservice"):
-        assert httpx2.get(f"{servers.said[name]}/readyz").status_code == 200
+        assert httpx2.get(f"{servers.said[name]}/readyz", timeout=60).status_code == 200
     assert stop_servers(servers, number) == (0, "")
     assert not any(is_running(pid) for pid in running)
     for name in ("vault", "keyservice"):
@@ -98,7 +98,8 @@ def test_server_that_dies_is_started_again(tmp_path: Path) -> None:
     def answers() -> bool:
         try:
             return all(
-                httpx2.get(f"{servers.said[name]}/readyz").status_code == 200 for name in ("vault", "keyservice")
+                httpx2.get(f"{servers.said[name]}/readyz", timeout=60).status_code == 200
+                for name in ("vault", "keyservice")
             )
         except httpx2.TransportError:
             return False
