@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from tests.support.children import hearing_interrupts
 from tests.system.cli.conftest import Person, quiet_environment
 
 SIZE = 48 << 20
+ENDLESS = """
+import sys, time
+from carnet.cli import main
+from carnet.documents import spool
+spool.commit = lambda *_: time.sleep(3600)
+sys.exit(main())
+"""
+"""The command, which seals and sends as ever and never commits: however late a signal comes, it is not too late."""
 
 
 @pytest.fixture
@@ -24,17 +33,15 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
-def start(person: Person, *words: object) -> subprocess.Popen[bytes]:
+def start(command: list[str]) -> subprocess.Popen[bytes]:
     """Start a command that can be interrupted."""
     with hearing_interrupts():
-        return subprocess.Popen(
-            person.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment()
-        )
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment())
 
 
 def cut(person: Person, large: Path, number: signal.Signals) -> int:
     """Start to add `large`, and send a signal as soon as something of it is sealed; return the exit code."""
-    process = start(person, "add", large)
+    process = start([sys.executable, "-c", ENDLESS, *person.shared(), "add", str(large)])
     spool = person.home / "spool"
     while process.poll() is None and not (spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())):
         time.sleep(0.01)
@@ -63,7 +70,7 @@ def test_get_that_was_cut_leaves_no_file(
     alice.json("add", large)
     target = tmp_path / "out"
     target.mkdir()
-    process = start(alice, "get", "Large", "--out", target / "back")
+    process = start(alice.command("get", "Large", "--out", target / "back"))
     while process.poll() is None and not writes_into(process, target):
         time.sleep(0.005)
     process.send_signal(number)
