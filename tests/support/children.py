@@ -1,8 +1,12 @@
-"""Programs that a test starts and interrupts."""
+"""Programs that a test starts, interrupts, and does not leave behind."""
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Iterator
+from typing import TypeVar
+
+Text = TypeVar("Text", str, bytes)
 
 
 @contextlib.contextmanager
@@ -16,3 +20,13 @@ def hearing_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def ending(process: subprocess.Popen[Text]) -> Iterator[subprocess.Popen[Text]]:
+    """`process`, killed at the end of the block if it still runs, as where a test failed."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -4,12 +4,12 @@ import contextlib
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.children import hearing_interrupts
+from tests.support.children import ending, hearing_interrupts
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.system.cli.conftest import Person, quiet_environment
 
 SIZE = 48 << 20
@@ -41,13 +41,16 @@ def start(command: list[str]) -> subprocess.Popen[bytes]:
 
 def cut(person: Person, large: Path, number: signal.Signals) -> int:
     """Start to add `large`, and send a signal as soon as something of it is sealed; return the exit code."""
-    process = start([sys.executable, "-c", ENDLESS, *person.shared(), "add", str(large)])
     spool = person.home / "spool"
-    while process.poll() is None and not (spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())):
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.communicate()
-    return process.returncode
+
+    def is_begun() -> bool:
+        return spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())
+
+    with ending(start([sys.executable, "-c", ENDLESS, *person.shared(), "add", str(large)])) as process:
+        wait_until(is_begun, "something sealed", process=process)
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE_SECONDS)
+        return process.returncode
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -70,11 +73,10 @@ def test_get_that_was_cut_leaves_no_file(
     alice.json("add", large)
     target = tmp_path / "out"
     target.mkdir()
-    process = start(alice.command("get", "Large", "--out", target / "back"))
-    while process.poll() is None and not writes_into(process, target):
-        time.sleep(0.005)
-    process.send_signal(number)
-    process.communicate()
+    with ending(start(alice.command("get", "Large", "--out", target / "back"))) as process:
+        wait_until(lambda: process.poll() is not None or writes_into(process, target), "something fetched")
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE_SECONDS)
     if process.returncode == code:
         assert list(target.iterdir()) == []
     else:
