@@ -38,6 +38,7 @@ from carnet_server.event_loop import EventLoop
 from carnet_server.serve import serve
 from carnet_server.settings import ServerSettings
 from tests.support.patience import wait_until
+from tests.support.ports import held_port
 from tests.support.tiny_server.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -278,10 +279,7 @@ def test_a_signal_amid_a_line_of_the_log_ends_it_all_the_same(tmp_path: Path) ->
 
 
 def test_metrics_are_on_a_port_of_their_own_and_an_interrupt_ends_it(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Running(tmp_path, "--metrics-port", str(port)) as server:
+    with held_port() as port, Running(tmp_path, "--metrics-port", str(port)) as server:
         assert server.ask("/metrics")[0] == 404
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
             assert b'carnet_answers_total{method="GET",route="unmatched",status="404"} 1.0' in answer.read()
