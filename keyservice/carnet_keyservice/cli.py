@@ -138,7 +138,8 @@ def enrol_command(
     typer.echo(f"officer {public_key.fingerprint()} is in force by event {event.index}")
 
 
-@officers_app.command("retire")
+# A fingerprint in base64url may begin with a hyphen, and is no option then.
+@officers_app.command("retire", context_settings={"ignore_unknown_options": True})
 def retire_command(
     officer: Annotated[str, typer.Argument(help="Fingerprint of the officer's key.")], settings: SettingsFile = None
 ) -> None:

@@ -48,7 +48,8 @@ def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_writer, "BUFFER_BYTES", BUFFER)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+# What is suppressed here takes the place of what is suppressed for all.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(st.lists(st.binary(max_size=3 * BUFFER), min_size=1, max_size=8).filter(any))
 def test_pieces_of_any_size_make_the_same_part(small_buffer: None, store: FilesystemStore, pieces: list[bytes]) -> None:
     upload = _begin(store, sum(map(len, pieces)))
