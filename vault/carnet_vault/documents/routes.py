@@ -68,10 +68,11 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         answer=VersionsView,
         errors=(ErrorCode.REFUSED,),
     )
-    def list_versions(  # noqa: PLR0917  FastAPI passes a route's parameters by name
+    def list_versions(
         call: SignedCall[None],
         record: RecordId,
         document: DocumentId,
+        *,
         grant: StatementHash | None = None,
         after: Annotated[int, Query(ge=0, le=MAX_VERSIONS)] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
