@@ -264,6 +264,12 @@ def test_disk_that_does_not_say_what_is_free_gives_the_part_back(root: Path) -> 
 
 def test_memory_stays_small_whatever_the_part(root: Path) -> None:
     store = FilesystemStore(root, URLS, disk=Disk(pwrite=lambda _, piece, __: len(piece), reserve=lambda *_: None))
+    # What a thread of another test takes meanwhile counts as well: it does not do so each time
+    assert min(_peak_of_a_part(store) for _ in range(3)) < 2 * 2**20
+
+
+def _peak_of_a_part(store: FilesystemStore) -> int:
+    """Bytes of Python's at the most while one part of 1 GiB is written."""
     upload = store.begin_upload(make_object_name(), size_bytes=2**30, part_bytes=2**30)
     chunk = bytes(300_000)
     tracemalloc.start()
@@ -273,10 +279,9 @@ def test_memory_stays_small_whatever_the_part(root: Path) -> None:
                 writer.write(chunk)
             writer.write(bytes(2**30 % len(chunk)))
             writer.finish()
-        peak = tracemalloc.get_traced_memory()[1]
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2 * 2**20
 
 
 def _begin(store: FilesystemStore, size_bytes: int) -> Upload:
