@@ -16,11 +16,10 @@ from pydantic import Field, ValidationError
 
 from carnet.errors import HomeTakenError, NotFoundError, UsageError, VerificationError
 from carnet.home import Home
-from carnet.keyring import DEVICE_SECRET_FILE
-from carnet.keys import AccountKey, DeviceSecret
 from carnet.receipts import verify_receipts
+from carnet.sealed_signer import make_sealed_signer, open_sealed_signer
 from carnet.sealing import PassphraseCost, Random
-from carnet.slots import Slot, check_passphrase, derive_passphrase_slot_key, make_passphrase_slot, open_slot
+from carnet.slots import Slot, check_passphrase
 from carnet.transport import ServerClient
 from carnet_protocol.api import Accepted, DirectoryUpdate
 from carnet_protocol.api.people import Jws
@@ -168,33 +167,22 @@ def make_registrar(
     cost: PassphraseCost | None = None,
     random: Random = secrets.token_bytes,
 ) -> Registrar:
-    """A new registrar in the empty folder `home`. Raises `HomeTakenError` or `UsageError`."""
+    """A new registrar in the folder `home`. Raises `HomeError` or `UsageError`."""
     check_passphrase(passphrase)
     home.create()
-    if home.has(REGISTRAR_FILE):
-        raise HomeTakenError(f"there is a registrar in {home.path} already: name another folder")
-    seed = AccountKey.make(random)
-    signer = Signer(seed.reveal())
-    device_secret = DeviceSecret.make(random)
-    home.store(DEVICE_SECRET_FILE, device_secret.reveal())
-    slot, _ = make_passphrase_slot(
-        seed,
-        passphrase,
-        device_secret,
-        identity=_name(signer.public_key),
-        now=now,
-        cost=cost,
-        random=random,
-    )
-    file = _RegistrarFile(
-        attestations=(),
-        format="carnet.registrar.v1",
-        number=0,
-        public_key=signer.public_key,
-        revoked=(),
-        slot=slot,
-    )
-    home.store(REGISTRAR_FILE, _format(file))
+    with home.lock():
+        if home.has(REGISTRAR_FILE):
+            raise HomeTakenError(f"there is a registrar in {home.path} already: name another folder")
+        signer, slot = make_sealed_signer(home, passphrase=passphrase, now=now, cost=cost, random=random)
+        file = _RegistrarFile(
+            attestations=(),
+            format="carnet.registrar.v1",
+            number=0,
+            public_key=signer.public_key,
+            revoked=(),
+            slot=slot,
+        )
+        home.store(REGISTRAR_FILE, _format(file))
     return Registrar(home, file, signer)
 
 
@@ -204,16 +192,8 @@ def open_registrar(home: Home, *, passphrase: str) -> Registrar:
         file = _RegistrarFile.model_validate(parse_canonical_json(home.load(REGISTRAR_FILE)))
     except (MalformedError, ValidationError) as error:
         raise VerificationError("the registrar's file was changed: take it from a backup") from error
-    key = derive_passphrase_slot_key(file.slot, passphrase, home.load_device_secret())
-    signer = Signer(open_slot(file.slot, key, identity=_name(file.public_key)).reveal())
-    if signer.public_key != file.public_key:
-        raise VerificationError("the registrar's file was changed: take it from a backup")
+    signer = open_sealed_signer(home, file.slot, file.public_key, passphrase=passphrase)
     return Registrar(home, file, signer)
-
-
-def _name(public_key: Ed25519PublicKey) -> IdentityHash:
-    """What the slot is bound to: the registrar's fingerprint stands where a person's identity hash does."""
-    return IdentityHash(public_key.fingerprint().raw)
 
 
 def _format(file: _RegistrarFile) -> bytes:

@@ -44,6 +44,7 @@ _CATALOGUE: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "demo": ("demo:demo", "play the whole story on this machine"),
         "up": ("up:up", "run both servers on this machine"),
         "registrar": ("registrar:registrar", "attest practitioners"),
+        "officer": ("officer:officer", "look after a server from afar, and say who else does"),
         "version": ("version:version", "say which version this is"),
     },
 }

@@ -36,6 +36,11 @@ def parse_fingerprint(text: str) -> Fingerprint:
     return _parse(Fingerprint, text, "a fingerprint has 43 characters, as `carnet card show` prints it")
 
 
+def parse_officer(text: str) -> Fingerprint:
+    """The fingerprint of an officer's key that `text` is. Raises `UsageError`."""
+    return _parse(Fingerprint, text, "an officer is named by 43 characters, see `carnet officer status`")
+
+
 def parse_attestation(text: str) -> AttestationId:
     """The attestation that `text` names. Raises `UsageError`."""
     return _parse(AttestationId, text, "an attestation is named by 22 characters, see `carnet registrar list`")

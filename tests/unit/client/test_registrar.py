@@ -146,6 +146,14 @@ def test_the_file_opens_for_nobody_else(registrar: Registrar, home: Home, tmp_pa
         open_registrar(home, passphrase=PASSPHRASE)
 
 
+def test_whoever_lives_in_the_folder_already_keeps_the_device_secret(home: Home) -> None:
+    home.create()
+    home.store("device-secret", bytes(range(32)))
+    make_registrar(home, passphrase=PASSPHRASE, now=NOW)
+    assert home.load("device-secret") == bytes(range(32))
+    open_registrar(home, passphrase=PASSPHRASE)
+
+
 def test_nothing_of_the_key_is_shown(registrar: Registrar, home: Home) -> None:
     seed = registrar._signer.seed()
     assert format_base64url(seed).encode() not in home.load("registrar.json")

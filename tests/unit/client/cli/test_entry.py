@@ -140,6 +140,7 @@ def test_shared_options_may_stand_before_the_command(words: list[str], parts: tu
         ("--json", "--home", "HOME", "device", "list"),
         ("device", "list", "--json", "--home", "HOME"),
         ("--json", "registrar", "list", "--home", "HOME"),
+        ("--json", "officer", "show", "--home", "HOME"),
     ],
 )
 def test_home_that_nobody_lives_in_is_told_before_a_passphrase_is_asked(
@@ -148,7 +149,7 @@ def test_home_that_nobody_lives_in_is_told_before_a_passphrase_is_asked(
     said = carnet(*(str(tmp_path) if word == "HOME" else word for word in words))
     assert (said.code, said.out) == (4, "")
     assert said.error()["code"] == "no_home"
-    begin = "carnet registrar init" if "registrar" in words else "carnet init"
+    begin = next((f"carnet {group} init" for group in ("registrar", "officer") if group in words), "carnet init")
     assert f"begin with `{begin}`" in said.error()["message"]
 
 
