@@ -6,6 +6,7 @@ between and a value behind `=`; so no option is taken for such a word.
 """
 
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ def mark(word: str) -> str:
 def unmark(value: Any) -> Any:  # noqa: ANN401  whatever a parser made of a word
     """`value` without the mark, inside lists, mappings and paths too."""
     match value:
+        case Enum():  # one of our own words, and many of them are strings as well
+            return value
         case str():
             return value.replace(MARK, "")
         case Path():

@@ -2,7 +2,9 @@
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -191,20 +193,26 @@ def test_what_is_no_key_is_not_enrolled(enrolled: Officer, server: ServerClient)
         enrolled.enrol(Ed25519PublicKey(bytes(32)), server)
 
 
+def answering(members: dict[str, Any]) -> Callable[[httpx2.Request], httpx2.Response]:
+    """Answers whatever is asked with `members`."""
+    content = json.dumps(members).encode()
+    return lambda _: httpx2.Response(200, stream=httpx2.ByteStream(content))
+
+
 def test_what_no_receipt_proves_is_not_believed(world: ClientWorld, enrolled: Officer, server: ServerClient) -> None:
     wire = world.wires[server.origin]
-    wire.before = lambda _: httpx2.Response(200, json={"receipts": []})
+    wire.before = answering({"receipts": []})
     with pytest.raises(AnswerError):
         enrolled.enrol(DICE.signer().public_key, server)
     with pytest.raises(AnswerError):
         enrolled.retire(enrolled.public_key.fingerprint(), server)
-    wire.before = lambda _: httpx2.Response(200, json={"receipts": ["e30.e30.AA"]})
+    wire.before = answering({"receipts": ["e30.e30.AA"]})
     with pytest.raises(VerificationError):
         enrolled.enrol(DICE.signer().public_key, server)
 
 
 def test_the_status_of_another_server_is_not_shown(world: ClientWorld, enrolled: Officer, server: ServerClient) -> None:
     status = enrolled.fetch_status(server).model_copy(update={"server": enrolled.public_key.fingerprint()})
-    world.wires[server.origin].before = lambda _: httpx2.Response(200, json=status.model_dump(mode="json"))
+    world.wires[server.origin].before = answering(status.model_dump(mode="json"))
     with pytest.raises(VerificationError, match="another server"):
         enrolled.fetch_status(server)

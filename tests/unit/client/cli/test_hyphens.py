@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from carnet.cli.hyphens import MARK, mark, unmark
+from carnet_protocol.statements import Profession
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,7 @@ def test_mark_is_taken_out_of_whatever_a_parser_made() -> None:
         "none": None,
         "flag": True,
     }
+
+
+def test_member_of_an_enumeration_stays_one() -> None:
+    assert unmark({"profession": Profession.PHYSICIAN})["profession"] is Profession.PHYSICIAN
