@@ -174,6 +174,6 @@ def _explaining(server: ServerClient) -> Iterator[None]:
         raise UnauthenticatedError(
             error.code,
             f"this key is not an officer's at the {server.name}: enrol it on that machine with "
-            f"`{program} officers enrol`, or let an officer do it; if it was retired there, make a new one; if it is in "
-            "force, check this machine's clock",
+            f"`{program} officers enrol`, or let an officer do it; if it was retired there, make a new one; if it is "
+            "in force, check this machine's clock",
         ) from error
