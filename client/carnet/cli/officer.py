@@ -59,10 +59,16 @@ ServerOption = Annotated[
 @officer.command("init")
 @command
 def make(desk: Desk, *, save: SaveOption = None) -> Answer:
-    """Make an officer's key in the home folder. It works offline, and counts once a server enrolled it.
+    r"""Make an officer's key in the home folder. It works offline, and counts once a server enrolled it.
 
-    The first officer of a server is enrolled on its machine, by `carnet-vault officers enrol --key-file FILE` or
-    `carnet-keyservice officers enrol --key-file FILE`; every other one by an officer, with `carnet officer enrol FILE`.
+    The first officer of a server is enrolled on its machine, every other one by an officer.
+
+    \b
+    Examples:
+      carnet officer init --save officer.key
+      carnet-vault officers enrol --settings settings.toml --key-file officer.key
+      carnet-keyservice officers enrol --settings settings.toml --key-file officer.key
+      carnet officer enrol other.key --card card.jws --server vault
     """
     made = make_officer(desk.home, passphrase=choose_passphrase(desk.terminal, desk.passphrase_file), now=read_clock())
     return _answer(desk, made.public_key, save)
@@ -71,7 +77,7 @@ def make(desk: Desk, *, save: SaveOption = None) -> Answer:
 @officer.command("show")
 @command
 def show(desk: Desk, *, save: SaveOption = None) -> Answer:
-    """Show the public key and fingerprint of the officer in the home folder."""
+    """Show the officer's public key and its fingerprint."""
     _check_home(desk)
     return _answer(desk, load_officer_public_key(desk.home), save)
 
