@@ -20,10 +20,9 @@ from carnet.errors import (
     DisagreementError,
     GrantEndedError,
     RefusedError,
-    RollbackError,
     VerificationError,
 )
-from carnet.identity import register
+from carnet.identity import ask_as_registered
 from carnet.people import verify_own
 from carnet.receipts import keep_receipt, verify_receipt
 from carnet.sealing import KemPrivateKey
@@ -79,13 +78,9 @@ def open_access(
 
     Raises `RefusedError`, `GrantEndedError`, a `DataError` or another `TransportError`.
     """
-    try:
+    if grant is not None:
         return _open_access(session, record, grant, sleep)
-    except RollbackError:
-        if grant is not None:
-            raise
-        register(session)  # what an earlier command could not tell the servers of this person's own keys
-        return _open_access(session, record, grant, sleep)
+    return ask_as_registered(session, lambda: _open_access(session, record, None, sleep))
 
 
 def _open_access(

@@ -84,26 +84,28 @@ def load_card(home: Home) -> Signed[ServiceCard]:
     return parse_card(home.load(CARD_FILE).decode("ascii", errors="replace"))
 
 
-def pin_card(home: Home, card: Signed[ServiceCard], *, expected: Fingerprint | None = None) -> None:
+def check_card_key(card: Signed[ServiceCard], expected: Fingerprint) -> None:
+    """Check that `card` is signed by the key that a person was told of. Raises `VerificationError`."""
+    if card.body.card_key.fingerprint() != expected:
+        raise VerificationError("this service card is signed by another key than the one you were told: do not use it")
+
+
+def pin_card(home: Home, card: Signed[ServiceCard]) -> None:
     """Pin `card`, verified, in `home`.
 
-    1. If the person was told the card key's fingerprint, it is that one.
-    2. Where a card is pinned already, the new one has the same card key.
-    3. Its serial is higher, or it is the same card.
+    1. Where a card is pinned already, the new one has the same card key.
+    2. Its serial is higher, or it is the same card.
 
     Raises `VerificationError` or `RollbackError`, `HomeError` if it cannot be written.
     """
-    # 1
-    if expected is not None and card.body.card_key.fingerprint() != expected:
-        raise VerificationError("this service card is signed by another key than the one you were told: do not use it")
     if home.has(CARD_FILE):
         pinned = load_card(home)
-        # 2
+        # 1
         if pinned.body.card_key != card.body.card_key:
             raise VerificationError(
                 "this service card is of another deployment, or its key was changed: this home stays with its own"
             )
-        # 3
+        # 2
         if card.hash == pinned.hash:
             return
         if card.body.serial <= pinned.body.serial:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from carnet.boxes import open_device_name
-from carnet.errors import CarnetError, DecryptionError, UnfinishedError, UnlockError, UsageError
-from carnet.identity import PEOPLE_PATH, fetch_own
+from carnet.errors import CarnetError, UnfinishedError, UnlockError, UsageError
+from carnet.identity import PEOPLE_PATH, fetch_own, open_own_device_name
 from carnet.keys import RecoverySecret
 from carnet.restrictions import find_own_person, tell_each
 from carnet.session import Session
 from carnet_protocol.api import PeopleUpdate
-from carnet_protocol.authority import EnrolledDevice, Person, verify_person
+from carnet_protocol.authority import Person, verify_person
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Receipt, Removal, Signed
 
@@ -49,7 +48,7 @@ def describe_devices(session: Session, person: Person) -> list[OwnDevice]:
     return [
         OwnDevice(
             device=name,
-            name=_open_name(session, enrolled),
+            name=open_own_device_name(session, enrolled.statement),
             enrolled_at=enrolled.statement.body.issued_at,
             void_from=enrolled.void_from,
             is_this=name == session.device,
@@ -111,17 +110,3 @@ def check_keys_are_own(person: Person) -> None:
             "a device was shut out and your own keys are still those that it knows: run `carnet device remove` for it "
             "again, with the words of your recovery kit"
         )
-
-
-def _open_name(session: Session, enrolled: EnrolledDevice) -> str | None:
-    for held in session.keyring.body.account_keys:
-        try:
-            return open_device_name(
-                enrolled.statement.body.sealed_name,
-                identity=session.identity,
-                device_key=enrolled.statement.body.device_key,
-                device_name_key=held.account_key.derive_device_name_key(),
-            )
-        except DecryptionError:
-            continue
-    return None

@@ -141,8 +141,8 @@ def check_recovery_kit(session: Session) -> None:
     """Check that losing this device would not lose what is about to be shared. Raises `RecoveryKitMissingError`."""
     if session.keyring.body.recovery_secret is not None:
         raise RecoveryKitMissingError(
-            "print your recovery kit first (`carnet recovery kit kit.pdf`): without it, losing this device would lose "
-            "your record, and a stolen one could not be shut out"
+            "print your recovery kit first (`carnet recovery kit kit.pdf`), and type its words once (`carnet recovery "
+            "confirm`): without it, losing this device would lose your record, and a stolen one could not be shut out"
         )
 
 

@@ -25,6 +25,8 @@ from carnet_protocol.limits import MIB
 
 KEYRING_FILE: Final = "keyring.json"
 ENVIRONMENT_VARIABLE: Final = "CARNET_HOME"
+CUT_LINE_MARK: Final = b"!"
+"""No base64: it stands in no line that is given to `Home.append`, but at the end of what a cut left of one."""
 _MAX_FILE_BYTES: Final = 64 * MIB
 _LOCK_PATIENCE_SECONDS: Final = 10.0
 _LOCK_POLL_SECONDS: Final = 0.05
@@ -92,14 +94,17 @@ class Home:
         replace_file(path, data)
 
     def append(self, name: str, line: bytes) -> None:
-        """Add `line` to the end of the file `name`; not synced, for what a power cut may cost. Raises `HomeError`."""
+        """Add `line` to the end of the file `name`; not synced, for what a power cut may cost. Raises `HomeError`.
+
+        What a cut left half written before it becomes a line of its own that ends in `CUT_LINE_MARK`.
+        """
         path = self._file(name)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 # One write: lines of two processes never mix.
-                os.write(descriptor, line + b"\n")
+                os.write(descriptor, _end_cut_line(descriptor) + line + b"\n")
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -150,6 +155,13 @@ class Home:
         if any(part in {"", ".", ".."} for part in parts):
             raise AssertionError("internal: a file of the home folder has a plain name")
         return self.path.joinpath(*parts)
+
+
+def _end_cut_line(descriptor: int) -> bytes:
+    """What ends a line at the end of the file that was cut: nothing where none was."""
+    size = os.fstat(descriptor).st_size
+    is_whole = size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+    return b"" if is_whole else CUT_LINE_MARK + b"\n"
 
 
 def _wait_for_lock(descriptor: int, path: Path, sleep: Callable[[float], None]) -> None:

@@ -8,13 +8,14 @@ Everything that is needed later is on disk before a server hears of it, so a cut
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
-from carnet.boxes import seal_device_name
+from carnet.boxes import open_device_name, seal_device_name
 from carnet.card import pin_card
 from carnet.connections import open_http
-from carnet.errors import HomeTakenError, RollbackError, UnlockError
+from carnet.errors import DecryptionError, HomeTakenError, RollbackError, UnauthenticatedError, UnlockError
 from carnet.home import Home
 from carnet.keyring import KEYRING_FILE, HeldAccountKey, KeyringBody, create_keyring
 from carnet.keys import AccountKey, RecoverySecret, seal_previous_account_key, seal_recovery_slot
@@ -24,6 +25,7 @@ from carnet.receipts import verify_receipts
 from carnet.sealing import PassphraseCost, Random
 from carnet.session import OpenHttp, Session, read_clock
 from carnet.slots import Slot, check_passphrase
+from carnet.state import STATE_FOLDER
 from carnet.succession import ask_person
 from carnet.transport import ServerClient, ServerName
 from carnet_protocol.api import Accepted, PeopleUpdate, PersonBundle
@@ -33,11 +35,13 @@ from carnet_protocol.signing import SEED_SIZE, Signer
 from carnet_protocol.statements import Device, Identity, Recovery, Role, ServiceCard, Signed
 from carnet_protocol.suites import WRITE_SUITE
 
+_T = TypeVar("_T")
 PEOPLE_PATH: Final = "/v1/people"
+_UNNAMED: Final = "this device"
 UNOPENED: Final = "record-unopened"
 """Local state of a patient made here whose record nobody can have opened yet."""
 UNREGISTERED: Final = "person-unregistered"
-"""Local state of a person made here of whom no server may have heard yet."""
+"""Local state of a home whose person, or whose device, no server may have heard of yet."""
 
 
 def make_identity(
@@ -64,10 +68,20 @@ def make_identity(
         body, identity = _make_body(role, device_name=device_name, now=clock(), random=random)
         keyring = create_keyring(home, body, identity=identity, passphrase=passphrase, now=clock(), cost=cost)
     session = Session(home, keyring, card, clock=clock, open_client=open_client or open_http)
-    session.state.store(UNREGISTERED, {"format": "carnet.person-unregistered.v1"})
+    note_unregistered(session)
     if role is Role.PATIENT:
         session.state.store(UNOPENED, {"format": "carnet.record-unopened.v1"})
     return session
+
+
+def note_unregistered(session: Session) -> None:
+    """Note that `register` has not told both servers yet of who lives in this home now."""
+    session.state.store(UNREGISTERED, {"format": "carnet.person-unregistered.v1"})
+
+
+def is_unregistered(home: Home) -> bool:
+    """Whether `home` says that `register` has not told both servers yet of who lives there."""
+    return home.has(f"{STATE_FOLDER}/{UNREGISTERED}")
 
 
 def check_free(home: Home) -> None:
@@ -161,6 +175,19 @@ def register(session: Session) -> None:
     session.state.remove(UNREGISTERED)
 
 
+def ask_as_registered(session: Session, ask: Callable[[], _T]) -> _T:
+    """What `ask` returns.
+
+    Where a server has not heard of this device, or of all that this person signed, because an earlier command was cut,
+    both are told and asked again. Raises what `ask` raises then, or a `TransportError`.
+    """
+    try:
+        return ask()
+    except (RollbackError, UnauthenticatedError):
+        register(session)
+        return ask()
+
+
 def publish_person(session: Session, statements: Sequence[str], recovery: str | None) -> None:
     """Let both servers know of own `statements`; the key service alone of `recovery`. Raises a `TransportError`."""
     with_recovery = (*statements, *(() if recovery is None else (recovery,)))
@@ -178,11 +205,7 @@ def fetch_own(session: Session) -> Person:
     What the servers have not heard of, because an earlier command was cut, they are told first. Raises a `DataError` or
     a `TransportError`.
     """
-    try:
-        return _fetch_own(session)
-    except RollbackError:
-        register(session)
-        return _fetch_own(session)
+    return ask_as_registered(session, lambda: _fetch_own(session))
 
 
 def _fetch_own(session: Session) -> Person:
@@ -202,7 +225,8 @@ def renew_account_key(
     """A new account key under a later identity statement.
 
     With `new_kit` the root key is a new one too: the words of before open nothing that comes after, and the new ones
-    wait in the keyring to be printed.
+    wait in the keyring to be printed. Every device falls with the root key under which it was enrolled; this one is
+    enrolled anew, under a new key of its own.
 
     1. The words are those of the newest root key.
     2. The new account key is in the keyring and sealed to the recovery words before anyone hears of it.
@@ -231,21 +255,38 @@ def renew_account_key(
             root_key=kit.derive_root_signer().public_key,
             account_kem_key=account_key.derive_kem_key(WRITE_SUITE).public_key,
             recovery_commitment=kit.derive_commitment(),
-            issued_at=now,
+            # Devices of the replaced root key fall then: what they signed in this very second still counts.
+            issued_at=now if new_kit is None else now + 1,
         ),
         root,
     )
     body = session.keyring.body
     previous = next(held for held in body.account_keys if held.statement == current.hash)
     recovery = _sign_recovery(kit, account_key, statement=renewed, identity=person.identity, previous=previous, now=now)
+    signer, device = body.device_signer, body.device
+    enrolled: tuple[str, ...] = ()
+    if new_kit is not None:
+        signer = Signer(random(SEED_SIZE))
+        enrolment = sign_device(
+            signer.public_key,
+            by=kit.derive_root_signer(),
+            enrolled_by=None,
+            identity=person.identity,
+            account_key=account_key,
+            name=open_own_device_name(session, person.devices[body.device].statement) or _UNNAMED,
+            now=now,
+        )
+        device, enrolled = enrolment.hash, (enrolment.text,)
     bundle = PersonBundle(
         identities=(*(signed.text for signed in person.chain), renewed.text),
-        devices=tuple(device.statement.text for device in person.devices.values()),
+        devices=(*(known.statement.text for known in person.devices.values()), *enrolled),
         removals=tuple(signed.text for signed in person.removals),
     )
     dropped = session.keyring.replace_body(
         replace(
             body,
+            device=device,
+            device_signer=signer,
             account_keys=(*body.account_keys, HeldAccountKey(renewed.hash, WRITE_SUITE, account_key)),
             person=bundle,
             recovery=recovery.text,
@@ -253,8 +294,21 @@ def renew_account_key(
         )
     )
     # 3
-    publish_person(session, (renewed.text,), recovery.text)
+    publish_person(session, (renewed.text, *enrolled), recovery.text)
     return dropped
+
+
+def open_own_device_name(session: Session, device: Signed[Device]) -> str | None:
+    """The name of a device of this person; None if it was sealed under an account key that this one never had."""
+    for held in session.keyring.body.account_keys:
+        with suppress(DecryptionError):
+            return open_device_name(
+                device.body.sealed_name,
+                identity=session.identity,
+                device_key=device.body.device_key,
+                device_name_key=held.account_key.derive_device_name_key(),
+            )
+    return None
 
 
 def _sign_recovery(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from carnet.access import verify_grant
 from carnet.boxes import open_note
 from carnet.errors import DataError, DecryptionError
+from carnet.identity import ask_as_registered
 from carnet.session import Both, Session
 from carnet.transport import ServerClient
-from carnet_protocol.api import Inbox, InboxEntry
+from carnet_protocol.api import Inbox, PersonBundle
 from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import RecordId
@@ -38,37 +39,36 @@ def load_inbox(session: Session) -> ReceivedGrants:
     One that a single server shows is left out: the other would refuse its use. Entries that prove nothing are named in
     `problems` and do not hide the others. Raises a `TransportError`.
     """
-    entries = session.ask_both(_load_entries)
+    entries = ask_as_registered(session, lambda: session.ask_both(_load_entries))
     problems: list[str] = []
     received: list[ReceivedGrant] = []
     for text in entries.keyservice:
         if text not in entries.vault:
             continue
         try:
-            received.append(_verify(session, Both(entries.vault[text], entries.keyservice[text])))
+            received.append(_verify(session, text, Both(entries.vault[text], entries.keyservice[text])))
         except (DataError, ProtocolError) as error:
             problems.append(str(error))
     received.sort(key=lambda entry: entry.grant.body.issued_at, reverse=True)
     return ReceivedGrants(tuple(received), tuple(problems))
 
 
-def _load_entries(server: ServerClient) -> dict[str, InboxEntry]:
-    entries: dict[str, InboxEntry] = {}
+def _load_entries(server: ServerClient) -> dict[str, PersonBundle]:
+    """The patient's statements, as `server` shows them, by grant."""
+    entries: dict[str, PersonBundle] = {}
     after: str | None = None
     while True:
         page = server.get("/v1/inbox", Inbox, query={"after": after})
-        entries |= {entry.grant: entry for entry in page.entries}
+        entries |= {entry.grant: page.patients[entry.patient] for entry in page.entries}
         after = page.next
         if after is None:
             return entries
 
 
-def _verify(session: Session, entries: Both[InboxEntry]) -> ReceivedGrant:
-    grant = Signed.parse(entries.keyservice.grant, Grant)
+def _verify(session: Session, text: str, bundles: Both[PersonBundle]) -> ReceivedGrant:
+    grant = Signed.parse(text, Grant)
     record = grant.body.record
-    patient = session.people.verify_both(
-        record.patient(), vault=entries.vault.patient, keyservice=entries.keyservice.patient
-    )
+    patient = session.people.verify_both(record.patient(), vault=bundles.vault, keyservice=bundles.keyservice)
     verified = verify_grant(grant.text, patient)
     return ReceivedGrant(record, patient, verified, _open_note(session, verified))
 

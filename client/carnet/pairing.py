@@ -30,7 +30,7 @@ from carnet_protocol.api import PersonBundle
 from carnet_protocol.authority import EnrolledDevice, Person
 from carnet_protocol.encoding import format_canonical_json, pack, parse_canonical_json
 from carnet_protocol.errors import MalformedError
-from carnet_protocol.ids import Ed25519PublicKey, IdentityHash, StatementHash
+from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, StatementHash
 from carnet_protocol.signing import SEED_SIZE, Signer, hash_statement
 from carnet_protocol.statements import ServiceCard, Signed
 from carnet_protocol.statements.people import SigningPublicKey
@@ -61,6 +61,7 @@ class _AnswerKey(WireModel):
 
 class _AnswerFile(WireModel):
     account_keys: Annotated[tuple[_AnswerKey, ...], Field(min_length=1, strict=False)]
+    card_key: Fingerprint
     format: Literal["carnet.device-answer.v1"]
     person: PersonBundle
 
@@ -152,6 +153,7 @@ def approve_device(session: Session, request: PairingRequest, *, name: str) -> b
             _AnswerKey(key=held.account_key.reveal(), statement=held.statement, suite=held.suite)
             for held in body.account_keys
         ),
+        card_key=session.card.body.card_key.fingerprint(),
         format="carnet.device-answer.v1",
         person=PersonBundle(
             identities=tuple(signed.text for signed in person.chain),
@@ -175,7 +177,8 @@ def join(
     """Finish what `request_pairing` began in `home`. Show the short code of the session's identity to its owner.
 
     1. The passphrase opens the pairing secret.
-    2. The answer opens with the key of the request.
+    2. The answer opens with the key of the request, and names the key of the service card that is pinned here: whoever
+       gave this device its card has not put servers or registrars of their own in the place of the owner's.
     3. The person in it proves itself, and enrolled this device.
     4. Each account key gives the public key in its identity statement, the newest among them.
     5. Both servers show the same person.
@@ -191,6 +194,12 @@ def join(
         answer = _AnswerFile.model_validate(parse_canonical_json(plaintext))
     except (MalformedError, ValidationError):
         raise VerificationError("the answer is of a newer Carnet: update Carnet here") from None
+    card = load_card(home)
+    if card.body.card_key.fingerprint() != answer.card_key:
+        raise VerificationError(
+            "the service card that this device was given is not of the deployment that your other device uses: begin "
+            "again in a new home, with the card from there"
+        )
     # 3
     person = verify_bundle(_identity_of(answer.person), answer.person)
     enrolled = _find_enrolled(person, device.public_key)
@@ -208,7 +217,7 @@ def join(
         check_free(home)
         keyring = create_keyring(home, body, identity=person.identity, passphrase=passphrase, now=clock(), cost=cost)
         home.remove(_PAIRING_FILE)
-    session = Session(home, keyring, load_card(home), clock=clock, open_client=open_client)
+    session = Session(home, keyring, card, clock=clock, open_client=open_client)
     # 5
     fetch_own(session)
     return session

@@ -83,7 +83,7 @@ class People:
                 "devices of the same person: nothing was used; try again, then ask the operators"
             )
         # 3
-        return self.verify(identity, _join(keyservice, vault))
+        return self.verify(identity, _join(by_keyservice, by_vault))
 
     def verify_practitioner(
         self,
@@ -126,6 +126,25 @@ class People:
         raise VerificationError(
             f"this practitioner cannot be relied on now ({reason}): ask them to renew their attestation"
         ) from failure
+
+    def last_attestation(
+        self,
+        identity: IdentityHash,
+        *,
+        vault: PersonView,
+        keyservice: PersonView,
+        registrars: Sequence[Ed25519PublicKey],
+    ) -> Attestation | None:
+        """What one of `registrars` attested of `identity` last, in force now or not: a name for what they did before.
+
+        None where no server shows anything. Nothing may be sealed to anybody on the strength of it.
+        """
+        signed = [
+            attestation.body
+            for attestation in _parse_all({*vault.attestations, *keyservice.attestations}, Attestation)
+            if attestation.body.subject == identity and any(_is_signed_by(attestation, key) for key in registrars)
+        ]
+        return max(signed, key=lambda body: body.not_before, default=None)
 
     def check_accepted(self, practitioner: Practitioner) -> None:
         """Check that nothing is sealed to keys that nobody accepted. The first ones are accepted as they are.
@@ -232,19 +251,21 @@ def verify_succession(text: str, *, predecessor: Person, successor: Practitioner
     return succession
 
 
-def _is_signed_by(succession: Signed[Succession], key: Ed25519PublicKey) -> bool:
+def _is_signed_by(signed: Signed[Succession] | Signed[Attestation], key: Ed25519PublicKey) -> bool:
     try:
-        succession.verify(key)
+        signed.verify(key)
     except SignatureError:
         return False
     return True
 
 
-def _join(first: PersonBundle, second: PersonBundle) -> PersonBundle:
+def _join(first: Person, second: Person) -> PersonBundle:
+    """The statements of both, with the devices in the order of the root keys under which they were enrolled."""
+    devices = sorted({**second.devices, **first.devices}.values(), key=lambda device: device.generation)
     return PersonBundle(
-        identities=first.identities,
-        devices=tuple(dict.fromkeys((*first.devices, *second.devices))),
-        removals=first.removals,
+        identities=tuple(signed.text for signed in first.chain),
+        devices=tuple(device.statement.text for device in devices),
+        removals=tuple(signed.text for signed in first.removals),
     )
 
 

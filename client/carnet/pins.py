@@ -2,13 +2,13 @@
 
 Of each person: the newest identity statement, the removals, and the statement whose keys were accepted for sealing. Of
 each record: the newest epoch of each compartment, the highest lock version, all grants and revocations, and of each
-document its newest version, reseal and filing. A server that later says less is refused with `RollbackError`; keys that
-changed stop with `ChangedKeysError` until a person agrees.
+document its author and its newest version, reseal and filing. A server that later says less is refused with
+`RollbackError`; keys that changed stop with `ChangedKeysError` until a person agrees.
 
 Pins only ever grow, so two commands that saw different things are merged without a question.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -38,17 +38,25 @@ class _PinnedEpoch(WireModel):
 
 
 class _PinnedDocument(WireModel):
+    author: IdentityHash
     version: int
     manifest: StatementHash
     reseals: int
     filings: int
+    filing: StatementHash | None
     is_removed: bool
 
     def newer(self, other: "_PinnedDocument") -> "_PinnedDocument":
         """The newest of what two commands saw."""
         newest = max(self, other, key=lambda seen: (seen.version, seen.reseals))
-        filings = max(self.filings, other.filings)
-        return newest.model_copy(update={"filings": filings, "is_removed": self.is_removed or other.is_removed})
+        filed = max(self, other, key=lambda seen: seen.filings)
+        return newest.model_copy(
+            update={
+                "filings": filed.filings,
+                "filing": filed.filing,
+                "is_removed": self.is_removed or other.is_removed,
+            }
+        )
 
 
 class _PinnedRecord(WireModel):
@@ -70,14 +78,18 @@ _NO_RECORD: Final = _PinnedRecord(compartments={}, lock_version=0, grants=(), re
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:
-    """The newest version of a document as a server shows it, verified. `filings` is None for who sees none."""
+    """The newest version of a document as a server shows it, verified.
+
+    `filings` are the document's, oldest first; None for who sees none.
+    """
 
     document: DocumentId
+    author: IdentityHash
     version: int
     manifest: StatementHash
     previous: StatementHash | None
     reseals: int
-    filings: int | None
+    filings: tuple[StatementHash, ...] | None
 
     def is_older_than(self, pinned: _PinnedDocument) -> bool:
         """Whether it cannot have come after what was seen."""
@@ -87,18 +99,26 @@ class SeenDocument:
             return True
         if self.version == pinned.version + 1 and self.previous != pinned.manifest:
             return True
-        return self.filings is not None and self.filings < pinned.filings
+        return self.filings is not None and pinned.filing != _last(self.filings[: pinned.filings])
 
     def pinned(self, before: _PinnedDocument | None) -> _PinnedDocument:
         """What to remember of it."""
-        known = 0 if before is None else before.filings
+        filings, filing = (0, None) if before is None else (before.filings, before.filing)
+        if self.filings is not None:
+            filings, filing = len(self.filings), _last(self.filings)
         return _PinnedDocument(
+            author=self.author,
             version=self.version,
             manifest=self.manifest,
             reseals=self.reseals,
-            filings=known if self.filings is None else self.filings,
+            filings=filings,
+            filing=filing,
             is_removed=False,
         )
+
+
+def _last(filings: Sequence[StatementHash]) -> StatementHash | None:
+    return filings[-1] if filings else None
 
 
 class Pins:
@@ -205,6 +225,11 @@ class Pins:
                 documents[str(shown.document)] = shown.pinned(before)
         self._put_record(record, pinned.model_copy(update={"documents": documents}))
         return older
+
+    def author_of(self, record: RecordId, document: DocumentId) -> IdentityHash | None:
+        """The author of `document`, if it was ever seen."""
+        pinned = self._records.get(str(record), _NO_RECORD).documents.get(str(document))
+        return None if pinned is None else pinned.author
 
     def check_all_documents(
         self, record: RecordId, *, shown: Collection[DocumentId], removed: Collection[DocumentId]

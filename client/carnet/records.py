@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from carnet.access import RecordAccess, verify_access
 from carnet.boxes import open_compartment_key, seal_compartment_key, seal_compartment_name, seal_readers_opening
 from carnet.compartments import commit_to_readers, covering_grants, verify_chains
-from carnet.errors import AnswerError, RefusedError, UnauthenticatedError, UsageError
+from carnet.errors import AnswerError, RefusedError, UsageError
 from carnet.grant_book import GrantBook, statements_path
-from carnet.identity import UNOPENED, UNREGISTERED, register
+from carnet.identity import UNOPENED, UNREGISTERED, ask_as_registered, register
 from carnet.people import verify_own
 from carnet.profiles import DEFAULT_COMPARTMENTS
 from carnet.sealing import KEY_SIZE, KemPrivateKey, Random
@@ -70,15 +70,8 @@ def open_record(session: Session, names: Sequence[str] = DEFAULT_COMPARTMENTS) -
 
 def _read_both(session: Session) -> Both[AccessView]:
     """Step 1 of `open_record`."""
-
-    def ask() -> Both[AccessView]:
-        return session.ask_both(lambda server: server.get(f"/v1/records/{session.record}/access", AccessView))
-
-    try:
-        views = ask()
-    except (UnauthenticatedError, RefusedError):
-        register(session)
-        views = ask()
+    path = f"/v1/records/{session.record}/access"
+    views = ask_as_registered(session, lambda: session.ask_both(lambda server: server.get(path, AccessView)))
     return Both(_mirror(session, views), views.keyservice)
 
 

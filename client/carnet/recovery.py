@@ -11,10 +11,18 @@ from dataclasses import dataclass, replace
 
 from carnet.card import pin_card
 from carnet.connections import open_http
-from carnet.errors import DecryptionError, UnlockError, UsageError, VerificationError
+from carnet.errors import DecryptionError, HomeTakenError, UnlockError, UsageError, VerificationError
 from carnet.home import Home
-from carnet.identity import check_free, fetch_own, publish_person, register, sign_device
-from carnet.keyring import HeldAccountKey, KeyringBody, create_keyring
+from carnet.identity import check_free, fetch_own, is_unregistered, note_unregistered, register, sign_device
+from carnet.keyring import (
+    KEYRING_FILE,
+    HeldAccountKey,
+    Keyring,
+    KeyringBody,
+    create_keyring,
+    load_keyring_identity,
+    open_keyring,
+)
 from carnet.keys import (
     RecoverySecret,
     open_previous_account_key,
@@ -26,7 +34,7 @@ from carnet.sealing import PassphraseCost, Random
 from carnet.session import OpenHttp, Session, open_servers, read_clock
 from carnet.short_code import derive_short_code, format_short_code
 from carnet.slots import check_passphrase
-from carnet.transport import RequestSigner
+from carnet.transport import KeySigner
 from carnet_protocol.api import PersonBundle, RecoveryView
 from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
@@ -101,12 +109,15 @@ def restore(
 ) -> Session:
     """The session of the person whose words these are, in the empty `home`, as a new device.
 
+    In a home where the same was begun and cut before both servers had heard, `passphrase` is the one of then, and it
+    goes on with the device of then.
+
     1. The key service shows, to the root key alone, the person and their recovery statements.
     2. The person proves itself; its newest root key and commitment are those of the words.
     3. The newest recovery statement opens, and with its account key the one before, and so on to the first.
     4. Each account key gives the public key in its identity statement.
     5. A new device, enrolled by the root key, is in the keyring before the servers hear of it.
-    6. The vault shows the same person.
+    6. Both servers hear of it, and the vault shows the same person.
 
     Raises `HomeTakenError`, `UsageError`, `UnlockError`, a `DataError` or a `TransportError`.
     """
@@ -120,6 +131,55 @@ def restore(
     # 3, 4
     held = _open_account_keys(person, recoveries, recovery_secret)
     # 5
+    home.create()
+    with home.lock():
+        check_restorable(home)
+        pin_card(home, card)
+        if home.has(KEYRING_FILE):
+            keyring = _open_begun(home, person.identity, passphrase)
+        else:
+            body = _make_body(view, person, held, root=root, device_name=device_name, now=clock(), random=random)
+            keyring = create_keyring(
+                home, body, identity=person.identity, passphrase=passphrase, now=clock(), cost=cost
+            )
+    session = Session(home, keyring, card, clock=clock, open_client=open_client)
+    note_unregistered(session)
+    session.people.verify(person.identity, view.person)
+    # 6
+    register(session)
+    fetch_own(session)
+    return session
+
+
+def check_restorable(home: Home) -> None:
+    """Check that nobody lives in `home`, or somebody of whom the servers may not know. Raises `HomeTakenError`."""
+    if not is_unregistered(home):
+        check_free(home)
+
+
+def _open_begun(home: Home, identity: IdentityHash, passphrase: str) -> Keyring:
+    """The keyring of `identity` that a command before this one left in `home`."""
+    if load_keyring_identity(home) != identity:
+        raise HomeTakenError(f"somebody else lives in {home.path} already: name another home")
+    try:
+        return open_keyring(home, passphrase=passphrase)
+    except UnlockError as error:
+        raise UnlockError(
+            f"this was begun before in {home.path}, under another passphrase: give that one, or name another home"
+        ) from error
+
+
+def _make_body(
+    view: RecoveryView,
+    person: Person,
+    held: tuple[HeldAccountKey, ...],
+    *,
+    root: Signer,
+    device_name: str,
+    now: int,
+    random: Random,
+) -> KeyringBody:
+    """Step 5 of `restore`."""
     signer = Signer(random(SEED_SIZE))
     device = sign_device(
         signer.public_key,
@@ -128,9 +188,9 @@ def restore(
         identity=person.identity,
         account_key=held[-1].account_key,
         name=device_name,
-        now=clock(),
+        now=now,
     )
-    body = KeyringBody(
+    return KeyringBody(
         role=person.role,
         device=device.hash,
         device_signer=signer,
@@ -143,21 +203,10 @@ def restore(
         ),
         recovery=None,
     )
-    home.create()
-    with home.lock():
-        check_free(home)
-        pin_card(home, card)
-        keyring = create_keyring(home, body, identity=person.identity, passphrase=passphrase, now=clock(), cost=cost)
-    session = Session(home, keyring, card, clock=clock, open_client=open_client)
-    session.people.verify(person.identity, view.person)
-    publish_person(session, (device.text,), None)
-    # 6
-    fetch_own(session)
-    return session
 
 
 def _fetch(card: Signed[ServiceCard], root: Signer, *, clock: Callable[[], int], open_client: OpenHttp) -> RecoveryView:
-    signer = RequestSigner(KeyId(root.public_key.fingerprint().raw), root.sign)
+    signer = KeySigner(KeyId(root.public_key.fingerprint().raw), root.sign)
     vault, keyservice = open_servers(card, clock=clock, open_client=open_client, signer=signer)
     try:
         return keyservice.get("/v1/recovery", RecoveryView)

@@ -25,22 +25,24 @@ def make_recovery_page(
     identity_text: str,
     short_code: str,
     origins: Sequence[str],
+    card_text: str,
     created_on: date,
     language: Language = "en",
 ) -> None:
     """Write a page with the recovery `words` to the new file `path`, readable by its owner alone.
 
     `qr_text` is what the square holds; `identity_text` and `short_code` say whose page it is, `origins` where the
-    record lies. Raises `WordsError` or `MalformedError` for words or a code that could not be read back, `QrError` if
-    the square cannot hold its text, and `RecoveryPageError` if a text does not fit, if there is a file at `path`
-    already, or if it cannot be written.
+    record lies, `card_text` the fingerprint of the key that signs the service card of those servers. Raises
+    `WordsError` or `MalformedError` for words or a code that could not be read back, `QrError` if the square cannot
+    hold its text, and `RecoveryPageError` if a text does not fit, if there is a file at `path` already, or if it cannot
+    be written.
     """
     if format_words(parse_words(" ".join(words))) != tuple(words):
         raise AssertionError("internal: a recovery page shows whole words")
     sheet = RecoverySheet(TEXTS[language], language)
     sheet.draw_head(created_on)
     sheet.draw_words(words)
-    sheet.draw_identity(qr_text, identity_text, parse_short_code(short_code), origins)
+    sheet.draw_identity(qr_text, identity_text, parse_short_code(short_code), origins, card_text)
     sheet.draw_advice()
     _write(path, sheet.pdf())
 

@@ -87,16 +87,18 @@ _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 46.0
 _RIGHT: Final = _WIDTH - _MARGIN
 _CONTENT: Final = _WIDTH - 2 * _MARGIN
-_BOTTOM: Final = 34.0
-_GAP: Final = 15.0
+_BOTTOM: Final = 30.0
+_GAP: Final = 13.0
 _PADDING: Final = 14.0
 _GUTTER: Final = 19.0
 
 _WORD_ROWS: Final = 6
 _WORD_COLUMNS: Final = 4
-_WORD_ROW_HEIGHT: Final = 22.5
+_WORD_ROW_HEIGHT: Final = 21.0
 _QR_SIDE: Final = 132.0
 _QR_BORDER: Final = 9.0
+_CAPTION_HEIGHT: Final = 10.0
+_IDENTITY_HEIGHT: Final = 178.0
 
 
 class RecoverySheet:
@@ -156,20 +158,25 @@ class RecoverySheet:
             canvas.line(left + 19, base - 4.5, left + column - 12, base - 4.5)
         self._top -= _GAP
 
-    def draw_identity(self, qr_text: str, identity_text: str, code: ShortCode, origins: Sequence[str]) -> None:
-        """Draw the square, and beside it code, identity and servers; `RecoveryPageError` where one has no place."""
-        if not all(text.isascii() and text.isprintable() for text in (identity_text, *origins)):
+    def draw_identity(
+        self, qr_text: str, identity_text: str, code: ShortCode, origins: Sequence[str], card_text: str
+    ) -> None:
+        """Draw the square, and beside it code, identity, servers and the key of their card.
+
+        Raises `RecoveryPageError` where one has no place.
+        """
+        if not all(text.isascii() and text.isprintable() for text in (identity_text, *origins, card_text)):
             raise RecoveryPageError("a recovery page shows identity and servers in plain ASCII: use their ASCII form")
         canvas, texts = self._canvas, self._texts
-        height = _QR_SIDE + 2 * _QR_BORDER + 10
-        y = self._top - 21
-        self._top -= height
+        y = self._top - 19
+        self._top -= _IDENTITY_HEIGHT
         canvas.setFillColor(_TINT)
-        canvas.roundRect(_MARGIN, self._top, _CONTENT, height, 6, stroke=0, fill=1)
-        draw_qr(canvas, qr_text, left=_MARGIN + _QR_BORDER, bottom=self._top + _QR_BORDER + 10, side=_QR_SIDE)
+        canvas.roundRect(_MARGIN, self._top, _CONTENT, _IDENTITY_HEIGHT, 6, stroke=0, fill=1)
+        bottom = self._top + (_IDENTITY_HEIGHT - _QR_SIDE - _CAPTION_HEIGHT) / 2
+        draw_qr(canvas, qr_text, left=_MARGIN + _QR_BORDER, bottom=bottom + _CAPTION_HEIGHT, side=_QR_SIDE)
         caption = _SMALL.fitting(texts.qr_note, _QR_SIDE)
         middle = _MARGIN + _QR_BORDER + _QR_SIDE / 2
-        self._write(texts.qr_note, middle - caption.width_of(texts.qr_note) / 2, self._top + 7.5, caption)
+        self._write(texts.qr_note, middle - caption.width_of(texts.qr_note) / 2, bottom - 1.5, caption)
         left = _MARGIN + _QR_BORDER + _QR_SIDE + 20
         width = _RIGHT - left - _PADDING
         digits = "   ".join(code.groups())
@@ -178,11 +185,15 @@ class RecoverySheet:
         y -= 25 + self._paragraph(texts.code_note, _NOTE, left, y - 25, width=width) + 17
         self._write(texts.identity_heading, left, y, _LABEL)
         self._write(identity_text, left, y - 13, _PLAIN.fitting(identity_text, width))
-        y -= 33
+        y -= 30
         self._write(texts.servers_heading, left, y, _LABEL)
         for origin in origins:
             y -= 12
             self._write(origin, left, y, _PLAIN.fitting(origin, width))
+        y -= 17
+        self._write(texts.card_heading, left, y, _LABEL)
+        self._write(card_text, left, y - 13, _PLAIN.fitting(card_text, width))
+        y -= 13
         if y < self._top + 6:
             raise RecoveryPageError("a recovery page has no room for so many servers: name the two of the record")
         self._top -= _GAP

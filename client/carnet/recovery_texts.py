@@ -34,6 +34,7 @@ class RecoveryTexts:
     qr_note: str
     identity_heading: str
     servers_heading: str
+    card_heading: str
     keep_heading: str
     keep: tuple[str, ...]
     restore_heading: str
@@ -70,6 +71,7 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         qr_note="The same 24 words, for a code reader",
         identity_heading="Your identity",
         servers_heading="Servers",
+        card_heading="Card key",
         keep_heading="Keep it safe",
         keep=(
             "Print this page twice, then delete the file.",
@@ -83,8 +85,8 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         restore_heading="Get back in",
         restore=(
             (
-                "Install Carnet on the new computer and run {restore}, with --card and a server above, or the file "
-                "with your service card."
+                "Install Carnet on the new computer and run {restore}, with --card and a server above, and "
+                "--fingerprint and the card key above."
             ),
             "Type the 24 words in their order.",
             "Choose a new passphrase.",
@@ -126,6 +128,7 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         qr_note="Les mêmes 24 mots, pour un lecteur de codes",
         identity_heading="Votre identité",
         servers_heading="Serveurs",
+        card_heading="Clé de la carte",
         keep_heading="La garder en lieu sûr",
         keep=(
             "Imprimez cette page deux fois, puis effacez le fichier.",
@@ -140,7 +143,7 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         restore=(
             (
                 "Installez Carnet sur le nouvel ordinateur et lancez {restore}, avec --card et un serveur ci-dessus, "
-                "ou le fichier de votre carte de service."
+                "--fingerprint et la clé de la carte."
             ),
             "Tapez les 24 mots dans leur ordre.",
             "Choisissez une nouvelle phrase secrète.",
@@ -185,6 +188,7 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         qr_note="Dieselben 24 Wörter, für ein Code-Lesegerät",
         identity_heading="Ihre Identität",
         servers_heading="Server",
+        card_heading="Kartenschlüssel",
         keep_heading="Sicher aufbewahren",
         keep=(
             "Drucken Sie dieses Blatt zweimal, dann löschen Sie die Datei.",
@@ -199,7 +203,7 @@ TEXTS: Final[dict[Language, RecoveryTexts]] = {
         restore=(
             (
                 "Installieren Sie Carnet auf dem neuen Computer und starten Sie {restore}, mit --card und einem Server "
-                "von oben oder der Datei Ihrer Dienstkarte."
+                "von oben, mit --fingerprint und dem Kartenschlüssel."
             ),
             "Tippen Sie die 24 Wörter der Reihe nach ein.",
             "Wählen Sie eine neue Passphrase.",

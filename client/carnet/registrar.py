@@ -113,6 +113,10 @@ class Registrar:
         """The attestations that had not expired when the last one was made, oldest first."""
         return [Signed.parse(text, Attestation) for text in self._file.attestations]
 
+    def revoked(self) -> frozenset[AttestationId]:
+        """The attestations that were taken back and have not run out: what the next list names."""
+        return frozenset(self._file.revoked)
+
     def revoke(self, attestation: AttestationId, *, now: int) -> None:
         """Take `attestation` back; it counts once `publish` was run.
 

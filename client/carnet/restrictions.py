@@ -5,7 +5,7 @@ A server is believed here only as far as its statements prove themselves togethe
 leave something out, and then the other one is asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from carnet.errors import CarnetError, VerificationError
@@ -19,7 +19,8 @@ from carnet.transport import ServerClient
 from carnet_protocol.api import GrantsView, PersonView
 from carnet_protocol.authority import Person, verify_person
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.statements import Grant, Receipt, Revocation, Signed
+from carnet_protocol.ids import Ed25519PublicKey
+from carnet_protocol.statements import Grant, Receipt, Removal, Revocation, Signed
 
 
 def find_own_grant(session: Session, text: str) -> tuple[Signed[Grant], GrantBook]:
@@ -113,11 +114,20 @@ def _join(known: Person, shown: Person) -> Person:
     shorter, longer = sorted((known.chain, shown.chain), key=len)
     if longer[len(shorter) - 1].hash != shorter[-1].hash:  # each names the one before
         return known
-    devices = known.devices | shown.devices
+    root_keys = list(dict.fromkeys(signed.body.root_key for signed in longer))
+    # Both lists stand in the order of the root keys.
+    devices = sorted((known.devices | shown.devices).values(), key=lambda device: device.generation)
     removals = {removal.hash: removal for removal in (*known.removals, *shown.removals)}
+    in_order = sorted(removals.values(), key=lambda removal: _generation(removal, root_keys))
     try:
-        return verify_person(
-            known.identity, longer, [device.statement for device in devices.values()], list(removals.values())
-        )
+        return verify_person(known.identity, longer, [device.statement for device in devices], in_order)
     except ProtocolError:
         return known
+
+
+def _generation(removal: Signed[Removal], root_keys: Sequence[Ed25519PublicKey]) -> int:
+    for generation, root_key in enumerate(root_keys):
+        with suppress(ProtocolError):
+            removal.verify(root_key)
+            return generation
+    raise AssertionError("internal: a verified removal that no root key signed")

@@ -50,6 +50,22 @@ class Both(Generic[_T]):
     keyservice: _T
 
 
+@dataclass(frozen=True, slots=True)
+class _DeviceSigner:
+    """The device that a keyring holds now: it is another one after the words were renewed."""
+
+    keyring: Keyring
+
+    @property
+    def key_id(self) -> KeyId:
+        """The name of the device."""
+        return KeyId(self.keyring.body.device.raw)
+
+    def sign(self, message: bytes, /) -> bytes:
+        """The device's signature of `message`."""
+        return self.keyring.body.device_signer.sign(message)
+
+
 class Session:
     """One person at work. Make it with `open_session`; close it, or use it in a `with` statement."""
 
@@ -84,8 +100,9 @@ class Session:
         self.keyring = keyring
         self.card = card
         self.clock = clock
-        signer = RequestSigner(KeyId(keyring.body.device.raw), keyring.body.device_signer.sign)
-        self.vault, self.keyservice = open_servers(card, clock=clock, open_client=open_client, signer=signer)
+        self.vault, self.keyservice = open_servers(
+            card, clock=clock, open_client=open_client, signer=_DeviceSigner(keyring)
+        )
         self.state = LocalState(
             home,
             identity=keyring.identity,

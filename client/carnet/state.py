@@ -6,6 +6,7 @@ still open with the keys before.
 """
 
 import base64
+import binascii
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +19,7 @@ from carnet_protocol.encoding import format_canonical_json, pack, parse_canonica
 from carnet_protocol.errors import MalformedError
 from carnet_protocol.ids import IdentityHash
 
-_FOLDER: Final = "state"
+STATE_FOLDER: Final = "state"
 
 
 class LocalState:
@@ -36,35 +37,39 @@ class LocalState:
 
     def load(self, name: str) -> dict[str, object] | None:
         """The value stored as `name`, None if there is none. Raises `VerificationError` if it does not open."""
-        file = f"{_FOLDER}/{name}"
+        file = f"{STATE_FOLDER}/{name}"
         if not self._home.has(file):
             return None
         return self._open(name, self._home.load(file))
 
     def store(self, name: str, value: dict[str, object]) -> None:
         """Put `value` in the place of what `name` holds; durable on return."""
-        self._home.store(f"{_FOLDER}/{name}", self._seal(name, value))
+        self._home.store(f"{STATE_FOLDER}/{name}", self._seal(name, value))
 
     def remove(self, name: str) -> None:
         """Forget `name`."""
-        self._home.remove(f"{_FOLDER}/{name}")
+        self._home.remove(f"{STATE_FOLDER}/{name}")
 
     def names(self, prefix: str) -> list[str]:
         """The names that begin with `prefix`, in order."""
-        names = [name.removeprefix(f"{_FOLDER}/") for name in self._home.names(_FOLDER)]
+        names = [name.removeprefix(f"{STATE_FOLDER}/") for name in self._home.names(STATE_FOLDER)]
         return [name for name in names if name.startswith(prefix)]
 
     def append(self, name: str, value: dict[str, object]) -> None:
         """Add `value` to the list `name`; a power cut may cost the last ones."""
-        self._home.append(f"{_FOLDER}/{name}", base64.b64encode(self._seal(name, value)))
+        self._home.append(f"{STATE_FOLDER}/{name}", base64.b64encode(self._seal(name, value)))
 
     def load_list(self, name: str) -> list[dict[str, object]]:
-        """The values of the list `name`; a last line that a power cut left half written is left out."""
-        file = f"{_FOLDER}/{name}"
+        """The values of the list `name`; lines that a cut left half written are left out.
+
+        Raises `VerificationError` if a whole one does not open.
+        """
+        file = f"{STATE_FOLDER}/{name}"
         if not self._home.has(file):
             return []
         lines = self._home.load(file).split(b"\n")[:-1]
-        return [self._open(name, base64.b64decode(line)) for line in lines]
+        whole = [sealed for line in lines if (sealed := _parse_line(line)) is not None]
+        return [self._open(name, sealed) for sealed in whole]
 
     def _seal(self, name: str, value: dict[str, object]) -> bytes:
         key = self._account_keys()[-1].derive_local_state_key()
@@ -84,3 +89,11 @@ class LocalState:
 
     def _context(self, name: str) -> bytes:
         return pack(labels.LOCAL_STATE, self._identity.raw, name.encode())
+
+
+def _parse_line(line: bytes) -> bytes | None:
+    """The sealed value in `line`, None if it is no base64 and so no whole line: what is left of one was marked."""
+    try:
+        return base64.b64decode(line, validate=True)
+    except binascii.Error:
+        return None

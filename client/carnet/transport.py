@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from http import HTTPStatus
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -52,9 +52,20 @@ class ServerName(StrEnum):
     KEYSERVICE = "key service"
 
 
+class RequestSigner(Protocol):
+    """Whoever signs requests: the device of a session as it is now, or a key of its own."""
+
+    @property
+    def key_id(self) -> KeyId:
+        """How requests name the key."""
+
+    def sign(self, message: bytes, /) -> bytes:
+        """The signature of `message`, 64 bytes."""
+
+
 @dataclass(frozen=True, slots=True)
-class RequestSigner:
-    """Whoever signs requests: a device, or the root key."""
+class KeySigner:
+    """One key that signs requests: the root key, an officer's."""
 
     key_id: KeyId
     sign: Callable[[bytes], bytes]

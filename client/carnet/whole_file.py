@@ -7,11 +7,11 @@ A file is its owner's alone unless `mode` says otherwise, whatever the umask.
 """
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from carnet.draft import Draft
 from carnet.errors import HomeError
 
 
@@ -28,8 +28,7 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 def write_new_file(path: Path, data: bytes) -> None:
     """Put `data` into a new file at `path`. Raises `FileExistsError` or another `OSError`; then there is none of it."""
     with _draft(path, data, 0o600) as draft:
-        # A link, not a rename: it never takes the place of a file that is there already.
-        path.hardlink_to(draft)
+        draft.link(path)
     try:
         sync_folder(path.parent)
     except OSError:
@@ -52,16 +51,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _draft(path: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """A hidden file beside `path` that holds `data`, gone afterwards unless it was given its name."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, so that the mode holds from the start
+def _draft(path: Path, data: bytes, mode: int) -> Iterator[Draft]:
+    """A draft that holds `data`, on disk, in the folder of `path`."""
+    with Draft(path.parent, mode=mode) as draft:
+        with open(draft.descriptor, "wb", closefd=False) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         yield draft
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from carnet_keyservice.effects import KeyServiceEffects
 from carnet_keyservice.locks.keys import LockKeys
 from carnet_keyservice.locks.queries import find_newest_statement
 from carnet_keyservice.locks.routes import make_locks_router
-from carnet_keyservice.recovery.accept import accept_recovery
+from carnet_keyservice.recovery.accept import RECOVERIES
+from carnet_keyservice.recovery.queries import find_key
 from carnet_keyservice.recovery.routes import router as recovery_router
 from carnet_keyservice.releases.routes import make_releases_router
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
@@ -35,7 +36,6 @@ from carnet_server.events.routes import router as events_router
 from carnet_server.grants import Access
 from carnet_server.grants.routes import make_grants_router
 from carnet_server.officers.routes import make_officers_router
-from carnet_server.people.queries import find_key
 from carnet_server.people.routes import make_people_router
 from carnet_server.records.routes import make_records_router
 from carnet_server.service_card.routes import make_service_card_router
@@ -80,7 +80,7 @@ def create_app(
     keys = LockKeys(secrets.master_keys)
     routers = [
         make_service_card_router(deployment),
-        make_people_router(deployment, on_recovery=accept_recovery, on_voided=delete_under),
+        make_people_router(deployment, recoveries=RECOVERIES, on_voided=delete_under),
         make_directory_router(deployment),
         make_records_router(deployment, KeyServiceEffects(), extras=add_sealed_keys),
         make_grants_router(deployment),

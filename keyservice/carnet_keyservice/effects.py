@@ -12,10 +12,11 @@ from carnet_keyservice.sealed_keys import accept, decide
 from carnet_keyservice.sealed_keys.queries import count_sealed, count_staged, delete_under, forget_staged
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Closing, Compartment, Filing, Grant, Revocation, Signed, Statement, Tombstone
-from carnet_server.errors import BadRequestError, RefusedError
+from carnet_server.errors import BadRequestError
 from carnet_server.events import LoggedEvent
-from carnet_server.grants.queries import had_deposit_grant
+from carnet_server.records.decide import require_tombstone_room
 from carnet_server.records.effects import Change, Effects
+from carnet_server.records.queries import count_tombstones
 
 
 class KeyServiceEffects(Effects):
@@ -61,13 +62,14 @@ class KeyServiceEffects(Effects):
 
     @override
     def on_tombstone(self, change: Change, signed: Signed[Tombstone], event: LoggedEvent) -> None:
-        """Whose documents are whose, the key service does not know: it takes tombstones of whoever could deposit.
+        """Whose documents are whose, the key service does not know: it takes tombstones of whoever may deposit.
 
-        One made by a stranger to the document stops nothing, since a release compares its maker with the author.
+        One made by a stranger to the document stops nothing, since a release compares its maker with the author. But
+        ids are invented easily, and each tombstone is an event in the patient's log: so an author's are counted.
         """
         by = signed.body.by
-        if by != change.record.patient() and not had_deposit_grant(change.moment.connection, by, change.record):
-            raise RefusedError("never_a_depositor")
+        if by != change.record.patient():
+            require_tombstone_room(count_tombstones(change.moment.connection, change.record, by))
 
     @override
     def on_grant(self, change: Change, signed: Signed[Grant], event: LoggedEvent) -> None:

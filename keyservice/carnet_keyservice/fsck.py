@@ -14,7 +14,7 @@ from carnet_keyservice.tables import OWN_COPY, lock_statements, master_keys, rec
 from carnet_protocol.api import SealedKey
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import StatementHash
-from carnet_protocol.statements import Lock, Recovery, Signed
+from carnet_protocol.statements import Identity, Lock, Recovery, Signed
 from carnet_server.deployment import Deployment
 from carnet_server.errors import BadRequestError
 from carnet_server.fsck import Finding, RowRule, Signers, check_log, check_rows, check_rule, check_statements
@@ -43,12 +43,30 @@ def check_all(connection: Connection, deployment: Deployment, provider: MasterKe
     # 2
     for rule in _RULES:
         yield from check_rule(connection, rule)
+    yield from check_recoveries(connection)
     # 3
     yield from check_master_keys(connection, provider)
     # 4
     yield from check_locks(connection, provider)
     # 5
     yield from check_sealed_keys(connection)
+
+
+def check_recoveries(connection: Connection) -> Iterator[Finding]:
+    """Each recovery is under the root key of its identity statement, and the event that accepted it."""
+    identity_statements = statements.alias("identity_statements")
+    rows = connection.execute(
+        select(recoveries, identity_statements.c.jws, statements.c.event.label("accepted"))
+        .join(identity_statements, identity_statements.c.hash == recoveries.c.identity_statement)
+        .join(statements, statements.c.hash == recoveries.c.hash)
+    )
+    for row in rows.yield_per(_ROWS_AT_ONCE):
+        try:
+            root_key = Signed.parse(row.jws, Identity).body.root_key
+        except ProtocolError:
+            continue  # reported with the statements
+        if (row.root_fingerprint, row.event) != (root_key.fingerprint(), row.accepted):
+            yield Finding("recovery_of_another_key", f"recovery {row.hash}")
 
 
 def check_master_keys(connection: Connection, provider: MasterKeyProvider) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ keys that no server holds.
 
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
 
-from carnet_protocol.ids import IdentityHash, RecordId, StatementHash
+from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
 from carnet_server.database import BYTES, INTEGER, Identifier
 from carnet_server.nonces import make_nonces_table
 from carnet_server.tables import NAMING, copy_tables
@@ -69,13 +69,18 @@ sealed_keys = Table(
     Index(None, "grant"),
     sqlite_strict=True,
 )
+# `root_fingerprint` is that of the root key that signed, which proves that whoever brought the statement holds it; its
+# newest, by `event`, says whom it recovers.
 recoveries = Table(
     "recoveries",
     metadata,
     Column("hash", Identifier(StatementHash), ForeignKey("statements.hash"), primary_key=True),
     Column("identity", Identifier(IdentityHash), ForeignKey("people.identity"), nullable=False),
     Column("identity_statement", Identifier(StatementHash), ForeignKey("identities.hash"), nullable=False),
+    Column("root_fingerprint", Identifier(Fingerprint), nullable=False),
+    Column("event", INTEGER, ForeignKey("events.position"), nullable=False),
     UniqueConstraint("identity_statement"),
     Index(None, "identity"),
+    Index(None, "root_fingerprint", "event"),
     sqlite_strict=True,
 )

@@ -23,12 +23,12 @@ class SuiteSizes:
     kem_enc: int
     aead_tag: int
     content_digest: int
-    plaintext_commitment: int
+    commitment: int
 
 
 SIZES: Final[dict[Suite, SuiteSizes]] = {
     Suite.X25519_MLKEM768: SuiteSizes(
-        kem_public_key=1216, kem_seed=32, kem_enc=1120, aead_tag=16, content_digest=32, plaintext_commitment=32
+        kem_public_key=1216, kem_seed=32, kem_enc=1120, aead_tag=16, content_digest=32, commitment=32
     ),
 }
 

@@ -69,7 +69,7 @@ class Authenticator:
         clock: Clock,
         clock_guard: ClockGuard,
         nonces: Nonces,
-        rate_by_identity: TokenBuckets,
+        rate_by_key: TokenBuckets,
         rate_by_address: TokenBuckets,
     ) -> None:
         self._origin = origin
@@ -79,7 +79,7 @@ class Authenticator:
         self._clock = clock
         self._clock_guard = clock_guard
         self._nonces = nonces
-        self._rate_by_identity = rate_by_identity
+        self._rate_by_key = rate_by_key
         self._rate_by_address = rate_by_address
         self._replays = ReplayMemory()
         self._keys = _KeyMemory()
@@ -91,30 +91,34 @@ class Authenticator:
     ) -> tuple[Credentials, bytes]:
         """Credentials and body of `request`.
 
-        1. The address has not failed too often.
-        2. The head is a signed one, in the one form (`parse_request`).
-        3. It is signed by a key in force, for this server, now.
-        4. The identity has not asked too often.
+        1. The head is a signed one, in the one form (`parse_request`).
+        2. It is signed by a key in force, for this server, now.
+        3. From an address that has failed too often, that key is in memory: strangers there cannot shut out those who
+           signed well before, and cause no look-up.
+        4. The key has not asked too often: a thief's requests are not its owner's.
         5. The key is of a kind that the route takes.
         6. The body is within the limit, and the one that was signed.
         7. This process has not seen the nonce.
 
         Raises `RateLimitedError`, `UnauthenticatedError`, `RefusedError`, `TooLargeError` or `BadRequestError`.
         """
-        # 1
-        self.require_address(request)
         try:
-            # 2
+            # 1
             signed = self._parse(request)
-            # 3
-            head, key = await self._verify(signed)
+            # 2, 3
+            if self._rate_by_address.is_empty(_address(request)):
+                head, key = self._verify_remembered(signed)
+            else:
+                head, key = await self._verify(signed)
         except UnauthenticatedError:
             self.take_from_address(request)
             raise
         # 4
-        self._rate_by_identity.take(key.identity or signed.key_id)
+        self._rate_by_key.take(signed.key_id)
         # 5
         if key.kind not in kinds:
+            # It may be of another kind since it was looked up: an officer's now, and a root key before.
+            self._keys.forget(signed.key_id)
             raise RefusedError("other_kind_of_key")
         # 6
         gate = body_gate(request.scope)
@@ -154,6 +158,14 @@ class Authenticator:
         """Count a request of nobody in particular against its address. Raises `RateLimitedError`."""
         self._rate_by_address.take(_address(request))
 
+    def take_work_from_address(self, request: Request, tokens: int) -> None:
+        """Count what the body of a request of nobody in particular costs against its address.
+
+        Apart from its requests: a neighbour behind the same address who brings many statements shuts nobody out.
+        Raises `RateLimitedError`.
+        """
+        self._rate_by_address.take(("work", _address(request)), tokens)
+
     def require_address(self, request: Request) -> None:
         """Refuse an address that has failed too often. Raises `RateLimitedError`."""
         self._rate_by_address.require(_address(request))
@@ -170,16 +182,27 @@ class Authenticator:
         """One look-up and one verification before every failure, whichever of them failed."""
         remembered = self._keys.get(signed.key_id)
         key = remembered or await run_in_threadpool(self._find, signed.key_id)
+        try:
+            verified = self._verify_head(signed, key)
+        except UnauthenticatedError:
+            if remembered:
+                await run_in_threadpool(self._find, signed.key_id)
+            raise
+        self._keys.put(signed.key_id, verified[1])
+        return verified
+
+    def _verify_remembered(self, signed: SignedRequest) -> tuple[VerifiedHead, SigningKey]:
+        """As `_verify` without any look-up. An unknown key costs one verification, too: so nobody learns who signs."""
+        return self._verify_head(signed, self._keys.get(signed.key_id))
+
+    def _verify_head(self, signed: SignedRequest, key: SigningKey | None) -> tuple[VerifiedHead, SigningKey]:
         public_key = key.public_key if key else self._nobodys_key
         try:
             head = verify_request_head(signed, public_key=public_key, server=self._server, now=self._clock())
         except (SignatureError, MalformedError) as error:
-            if remembered:
-                await run_in_threadpool(self._find, signed.key_id)
             raise UnauthenticatedError("signature") from error
         if key is None:
             raise UnauthenticatedError("unknown_key")
-        self._keys.put(signed.key_id, key)
         return head, key
 
     def _find(self, key_id: KeyId) -> SigningKey | None:

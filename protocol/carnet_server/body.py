@@ -5,6 +5,7 @@ the whole of it within a deadline; a stream, whose length is its sender's busine
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.types import Message, Receive, Scope
 
 from carnet_protocol.limits import MAX_BODY_BYTES
 from carnet_server.errors import BadRequestError, TooLargeError
+from carnet_server.places import Place
 
 READ_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 20.0
@@ -22,8 +24,9 @@ _MAX_LENGTH_DIGITS: Final = 15
 class BodyGate:
     """Stands between the server and the application, in the place of `receive`."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, place: Place) -> None:
         self._receive = receive
+        self._place = place
         self._content_length = _content_length(scope)
         self._left = 0
         self._is_open = False
@@ -46,16 +49,30 @@ class BodyGate:
             raise TooLargeError("body_announced")
 
     async def read(self) -> bytes:
-        """The whole body. Raises `TooLargeError`, or `BadRequestError` if it is cut or does not arrive in time."""
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                parts = [part async for part in self._parts()]
-        except TimeoutError as error:
-            raise BadRequestError("body_too_slow") from error
+        """The whole body. Where it is not there yet, the request waits for it and makes room for others meanwhile.
+
+        Raises `TooLargeError`, `BadRequestError` if it is cut or does not arrive in time, or `BusyError`.
+        """
+        parts: list[bytes] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):  # what is there is taken without a wait
+                await self._collect(parts)
+        if not self.is_complete:
+            self._place.wait()
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    await self._collect(parts)
+            except TimeoutError as error:
+                raise BadRequestError("body_too_slow") from error
+            self._place.work()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body in parts as they arrive. Raises as `read` does, at the part where it happens."""
+        """The body in parts as they arrive; the request counts as one that waits, up to its end.
+
+        Raises as `read` does, at the part where it happens.
+        """
+        self._place.wait()
         parts = self._parts()
         while True:
             try:
@@ -66,6 +83,11 @@ class BodyGate:
             if part is None:
                 return
             yield part
+
+    async def _collect(self, parts: list[bytes]) -> None:
+        """Append what comes to `parts`. It may be cancelled and called again: it goes on where it was."""
+        async for part in self._parts():
+            parts.append(part)  # noqa: PERF401  what came before a cancellation is kept
 
     async def _parts(self) -> AsyncIterator[bytes]:
         if not self._is_open:

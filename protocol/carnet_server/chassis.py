@@ -20,7 +20,7 @@ from carnet_server.principals import KeyLookUp
 from carnet_server.rates import Rate, TokenBuckets
 from carnet_server.writer import Writer
 
-DEFAULT_RATE_BY_IDENTITY: Final = Rate(per_second=200, burst=1000)
+DEFAULT_RATE_BY_KEY: Final = Rate(per_second=200, burst=1000)
 DEFAULT_RATE_BY_ADDRESS: Final = Rate(per_second=50, burst=500)
 DEFAULT_MAX_CONCURRENT: Final = 256
 
@@ -29,7 +29,7 @@ DEFAULT_MAX_CONCURRENT: Final = 256
 class Rates:
     """What the settings say about load."""
 
-    by_identity: Rate = DEFAULT_RATE_BY_IDENTITY
+    by_key: Rate = DEFAULT_RATE_BY_KEY
     by_address: Rate = DEFAULT_RATE_BY_ADDRESS
     max_concurrent: int = DEFAULT_MAX_CONCURRENT
 
@@ -47,9 +47,10 @@ class Chassis:
     rates: Rates
     log: FilteringBoundLogger
     metrics: Metrics
+    needs: Sequence[Callable[[], None]]
 
     def start(self) -> None:
-        """Check the database, then take works. Raises `MigrationError` or a refusal of the database."""
+        """Check that all is there, then take works. Raises what `check_ready` raises."""
         self.check_ready()
         self.writer.start()
 
@@ -59,9 +60,14 @@ class Chassis:
         self.engine.dispose()
 
     def check_ready(self) -> None:
-        """Reach the database and find it migrated. Raises `MigrationError` or a refusal of the database."""
+        """Reach the database and find it migrated, and whatever else the server needs.
+
+        Raises `MigrationError`, or a refusal of what cannot be reached.
+        """
         with reader(self.engine) as connection:
             check_migrated(connection, self.revisions)
+        for check in self.needs:
+            check()
 
 
 def make_chassis(
@@ -76,6 +82,7 @@ def make_chassis(
     look_up: KeyLookUp,
     log: FilteringBoundLogger,
     newest: Sequence[Callable[[Connection], int | None]] = (),
+    needs: Sequence[Callable[[], None]] = (),
     rates: Rates = Rates(),
     clock: Clock = system_clock,
     monotonic: Callable[[], float] = time.monotonic,
@@ -83,7 +90,8 @@ def make_chassis(
     """Wire the parts of one server.
 
     `origin` and `fingerprint` are those of the service card; `nonces` is the table of `make_nonces_table`; `look_up`
-    finds keys in force; `newest` give the times of what the server committed besides nonces.
+    finds keys in force; `newest` give the times of what the server committed besides nonces; each of `needs` raises a
+    refusal as long as something that the server needs besides its database is not there.
     """
     metrics = Metrics()
     writer = Writer(engine, observe=metrics.count_batch)
@@ -102,11 +110,12 @@ def make_chassis(
             clock=clock,
             clock_guard=ClockGuard([nonce_rules.newest, *newest]),
             nonces=nonce_rules,
-            rate_by_identity=TokenBuckets(rates.by_identity, monotonic),
+            rate_by_key=TokenBuckets(rates.by_key, monotonic),
             rate_by_address=TokenBuckets(rates.by_address, monotonic),
         ),
         revisions=revisions,
         rates=rates,
         log=log,
         metrics=metrics,
+        needs=needs,
     )

@@ -7,14 +7,18 @@ import asyncio
 from typing import Any, Final
 
 from typing_extensions import override
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.limits import MAX_HEADER_BYTES, MAX_URL_BYTES
 from carnet_server.answers import format_refusal
+from carnet_server.places import ADDRESS_FRACTION
+from carnet_server.rates import subscriber
 
 HEAD_SECONDS: Final = 15.0
 MAX_CONNECTIONS: Final = 4096
+MAX_CONNECTIONS_OF_AN_ADDRESS: Final = MAX_CONNECTIONS // ADDRESS_FRACTION
 # The request line and the headers, and one read of the socket beyond: exact limits are those of `limits.py`.
 MAX_HEAD_BYTES: Final = MAX_HEADER_BYTES + MAX_URL_BYTES + 1024
 
@@ -24,15 +28,17 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  uvicorn's
         super().__init__(*args, **kwargs)
+        self._address = ""
         self._head_bytes = 0
         self._is_in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself narrows it
-        """Wait for a head, if there is room for one more connection."""
+        """Wait for a head, if there is room for one more connection, and for one more of its address."""
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+        self._address = subscriber(self.client[0] if self.client else "")
+        if len(self.connections) > MAX_CONNECTIONS or self._is_one_too_many_of_its_address():
             transport.abort()
             return
         self._await_head()
@@ -73,6 +79,18 @@ class BoundedConnection(HttpToolsProtocol):
         """Refuse what is not HTTP, as everything else is refused."""
         del msg
         self._refuse(ErrorCode.BAD_REQUEST)
+
+    def _is_one_too_many_of_its_address(self) -> bool:
+        if len(self.connections) <= MAX_CONNECTIONS_OF_AN_ADDRESS or self._is_of_trusted_proxy():
+            return False
+        same: int = sum(getattr(other, "_address", None) == self._address for other in self.connections)
+        return same > MAX_CONNECTIONS_OF_AN_ADDRESS
+
+    def _is_of_trusted_proxy(self) -> bool:
+        """Whether the other end speaks for many addresses: as uvicorn judges whose word on addresses it takes."""
+        if not isinstance(self.app, ProxyHeadersMiddleware) or self.client is None:
+            return False
+        return self.client[0] in self.app.trusted_hosts
 
     def _refuse(self, code: ErrorCode) -> None:
         self._stop_timer()

@@ -115,7 +115,7 @@ class UnsupportedMediaTypeError(RefusalError):
 
 
 class RateLimitedError(RefusalError):
-    """More requests than the limit for this identity or address."""
+    """More requests than the limit for this key or address."""
 
     code = ErrorCode.RATE_LIMITED
 

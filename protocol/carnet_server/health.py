@@ -1,4 +1,4 @@
-"""`/healthz`: the program runs. `/readyz`: it can do its work: database reached and migrated, writer alive."""
+"""`/healthz`: the program runs. `/readyz`: it can do its work: writer alive, all that it needs there."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,10 @@ _OK: Final = b'{"status":"ok"}'
 
 
 def add_health(app: FastAPI, chassis: Chassis, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Add both routes: open, unlimited, not part of the documented API. The database is asked once a second at most."""
+    """Add both routes: open, unlimited, not part of the documented API.
+
+    What the server needs is looked at once a second at most, and by one thread: a look may wait long for a network.
+    """
     last = _LastLook()
 
     async def healthz() -> Response:
@@ -24,10 +27,12 @@ def add_health(app: FastAPI, chassis: Chassis, monotonic: Callable[[], float] = 
 
     async def readyz() -> Response:
         now = monotonic()
-        if now - last.at >= _LOOK_SECONDS:
-            last.at = now
-            last.is_ready = False
-            last.is_ready = await run_in_threadpool(_is_ready, chassis)
+        if now - last.at >= _LOOK_SECONDS and not last.is_looking:
+            last.at, last.is_ready, last.is_looking = now, False, True
+            try:
+                last.is_ready = await run_in_threadpool(_is_ready, chassis)
+            finally:
+                last.is_looking = False
         if not last.is_ready:
             raise UnavailableError("not_ready")
         return Response(_OK, media_type=JSON_TYPE)
@@ -39,6 +44,7 @@ def add_health(app: FastAPI, chassis: Chassis, monotonic: Callable[[], float] = 
 class _LastLook:
     at = float("-inf")
     is_ready = False
+    is_looking = False
 
 
 def _is_ready(chassis: Chassis) -> bool:

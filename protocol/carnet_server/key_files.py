@@ -1,9 +1,11 @@
 """Key files of a server: seeds of 32 bytes that their owner alone can read, and the service card beside them.
 
 `server.key` and `log.key` are the two keys of a server in the service card. A file that others can use is refused, as
-is anything but a plain file of the program's own user.
+is anything but a plain file of the program's own user. The key of the TLS certificate, wherever it lies, is held to the
+same, but may be reached by a link.
 """
 
+import contextlib
 import os
 import secrets
 import stat
@@ -32,13 +34,7 @@ def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
     except OSError as error:
         raise SettingsError(f"{path.name} cannot be opened: it is a plain file in the folder of keys") from error
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SettingsError(f"{path.name} is not a plain file")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsError(f"{path.name} can be used by others than its owner; chmod 600 it")
-        if status.st_uid != os.geteuid():
-            raise SettingsError(f"{path.name} belongs to another user than this program's")
+        _check_status(os.fstat(descriptor), path.name)
         raw = os.read(descriptor, size_bytes + 1)
     finally:
         os.close(descriptor)
@@ -47,24 +43,59 @@ def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
     return raw
 
 
+def check_secret_file(path: Path) -> None:
+    """Check that the file that `path` leads to is its owner's alone, for a key that a library reads by its name.
+
+    Raises `SettingsError`.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SettingsError(f"{path.name} cannot be read") from error
+    _check_status(status, path.name)
+
+
+def _check_status(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise SettingsError(f"{name} is not a plain file")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(f"{name} can be used by others than its owner; chmod 600 it")
+    if status.st_uid != os.geteuid():
+        raise SettingsError(f"{name} belongs to another user than this program's")
+
+
 def make_secret_file(path: Path, *, size_bytes: int, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
-    """Write `size_bytes` fresh bytes to the new file `path`, durable on return.
+    """Write `size_bytes` fresh bytes to the new file `path`, whole or not at all, durable on return.
 
     Raises `SettingsError` rather than overwrite a file.
     """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        _write_draft(draft, random(size_bytes))
+        # A link, not a rename: it never takes the place of a file that is there already.
+        path.hardlink_to(draft)
+        _sync_folder(path.parent)
     except OSError as error:
-        raise SettingsError(f"{path.name} cannot be made: it is there already, or the folder is not") from error
+        raise SettingsError(f"{path.name} cannot be made: it is there already, or the folder cannot hold it") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _write_draft(path: Path, raw: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(random(size_bytes))
+        file.write(raw)
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def load_signer(path: Path) -> Signer:

@@ -1,11 +1,12 @@
 """Limits of a request's head, before any route sees it (ASGI middleware; spec `api.md`, "Limits").
 
-1. No more requests at once than the server is sized for.
+1. No more requests at once than the server is sized for, and of one address a fraction of them (see `places.py`).
+   Whether the server lives, it says at any time.
 2. The target is short, ASCII, and not percent-encoded: our paths and queries never need it, and a path with two
    spellings would be two routes for a signature and one for the router.
 3. The headers are few and small.
 4. The body is not encoded: what is limited and digested is what is parsed.
-5. The body is behind its gate (see `body.py`).
+5. The body is behind its gate (see `body.py`), and while it is on its way the request makes room for others.
 """
 
 from typing import Final
@@ -14,8 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from carnet_protocol.limits import MAX_HEADER_BYTES, MAX_URL_BYTES
 from carnet_server.body import BodyGate
-from carnet_server.errors import BadRequestError, BusyError, RefusalError, TooLargeError, UnsupportedMediaTypeError
+from carnet_server.errors import BadRequestError, RefusalError, TooLargeError, UnsupportedMediaTypeError
+from carnet_server.places import Place, Places
+from carnet_server.rates import subscriber
 
+HEALTH_PATHS: Final = frozenset({"/healthz", "/readyz"})
 MAX_HEADERS: Final = 64
 _HEADER_OVERHEAD: Final = 4  # colon, space, CR, LF
 
@@ -25,8 +29,8 @@ class RequestLimits:
 
     def __init__(self, app: ASGIApp, *, max_concurrent: int) -> None:
         self._app = app
-        self._max_concurrent = max_concurrent
-        self._in_flight = 0
+        self._at_work = Places(max_concurrent)
+        self._waiting = Places(max_concurrent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the head, then let the request in."""
@@ -34,19 +38,19 @@ class RequestLimits:
             await self._app(scope, receive, send)
             return
         # 1
-        if self._in_flight >= self._max_concurrent:
-            raise BusyError("too_many_requests_at_once")
-        # 2 to 4
-        refusal = check_head(scope)
-        if refusal is not None:
-            raise refusal
-        # 5
-        gate = BodyGate(scope, receive)
-        self._in_flight += 1
+        place = Place(self._at_work, self._waiting, subscriber(scope["client"][0] if scope["client"] else ""))
+        if scope["path"] not in HEALTH_PATHS:
+            place.work()
         try:
+            # 2 to 4
+            refusal = check_head(scope)
+            if refusal is not None:
+                raise refusal
+            # 5
+            gate = BodyGate(scope, receive, place)
             await self._app(scope, gate.receive, send)
         finally:
-            self._in_flight -= 1
+            place.leave()
 
 
 def check_head(scope: Scope) -> RefusalError | None:

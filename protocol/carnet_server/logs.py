@@ -6,6 +6,7 @@ not of the plain and short kind, is left out and counted in `dropped`. Exception
 places they passed, never with their message: messages of libraries quote values.
 """
 
+import contextlib
 import logging
 import os
 import time
@@ -51,9 +52,9 @@ _MAX_FRAMES: Final = 12
 
 
 def make_log(stream: TextIO, level: str = "info") -> FilteringBoundLogger:
-    """A log that writes to an open `stream`."""
+    """A log that writes to an open `stream`, and goes on where that cannot be written to."""
     logger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(cast("TextIO", _LossyStream(stream))),
         processors=[
             structlog.processors.add_log_level,
             _stamp,
@@ -64,6 +65,23 @@ def make_log(stream: TextIO, level: str = "info") -> FilteringBoundLogger:
         cache_logger_on_first_use=True,
     )
     return cast("FilteringBoundLogger", logger)
+
+
+class _LossyStream:
+    """A stream that loses a line rather than fail: nobody is refused an answer for the sake of a line about it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write `text` if there is room."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Send it on if there is room."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def keep_listed_fields(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

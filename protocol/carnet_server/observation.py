@@ -3,7 +3,6 @@
 The outermost layer (ASGI middleware). It knows a request by its number since the start and its route by its template.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
@@ -20,7 +19,6 @@ from carnet_server.errors import RefusalError
 from carnet_server.logs import describe
 from carnet_server.metrics import Metrics
 
-SEND_SECONDS: Final = 60.0
 _UNMATCHED: Final = "unmatched"
 _PROGRAM: Final = secrets.token_hex(4)
 _COUNTER: Final = itertools.count(1)
@@ -51,8 +49,10 @@ class Observation:
             await self._answer(request, error.code, error)
         except Exception as error:  # noqa: BLE001  the last one who can answer
             note(Request(scope), ErrorCode.INTERNAL, reason="unexpected")
-            self._log.error("failure", request=request.id, error_id=request.id, **describe(error))
-            await self._answer(request, ErrorCode.INTERNAL, error)
+            try:
+                await self._answer(request, ErrorCode.INTERNAL, error)
+            finally:
+                self._log.error("failure", request=request.id, error_id=request.id, **describe(error))
         finally:
             self._metrics.in_flight.dec()
             self._conclude(request)
@@ -95,18 +95,14 @@ class _Observed:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Pass `message` on, unless whoever reads the answer has stopped to."""
+        """Pass `message` on. How long it may wait for whoever reads the answer is `draining.py`'s."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             names = {name for name, _ in message["headers"]}
             message["headers"] = [*message["headers"], *(pair for pair in _HEADERS if pair[0] not in names)]
             if is_much_unread(self.scope):
                 message["headers"].append((b"connection", b"close"))
-        if not message.get("more_body", False):
-            await self._send(message)
-            return
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(message)
+        await self._send(message)
 
 
 async def _no_body() -> Message:

@@ -1,4 +1,4 @@
-"""Limits of rate: token buckets in memory, one per identity, key or address, in a table of bounded size."""
+"""Limits of rate: token buckets in memory, one per key or address, in a table of bounded size."""
 
 import ipaddress
 import threading
@@ -32,10 +32,14 @@ class TokenBuckets:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, key: Hashable, tokens: int = 1) -> None:
-        """Take `tokens` from the bucket of `key`. Raises `RateLimitedError` if they are not there."""
+        """Take `tokens` from the bucket of `key`. Raises `RateLimitedError` if there is none.
+
+        What is taken beyond the last is owed: a request that costs more than a full bucket goes through, and the next
+        one waits for longer.
+        """
         with self._lock:
             left, now = self._level(key)
-            if left < tokens:
+            if left < 1:
                 raise RateLimitedError("rate_exceeded")
             self._buckets[key] = (left - tokens, now)
             self._buckets.move_to_end(key)
@@ -44,10 +48,14 @@ class TokenBuckets:
 
     def require(self, key: Hashable) -> None:
         """Refuse if the bucket of `key` is empty, taking nothing. Raises `RateLimitedError`."""
+        if self.is_empty(key):
+            raise RateLimitedError("rate_exceeded")
+
+    def is_empty(self, key: Hashable) -> bool:
+        """Whether the bucket of `key` has not one token left."""
         with self._lock:
             left, _ = self._level(key)
-            if left < 1:
-                raise RateLimitedError("rate_exceeded")
+            return left < 1
 
     def _level(self, key: Hashable) -> tuple[float, float]:
         now = self._clock()

@@ -55,6 +55,7 @@ COMMON_ERRORS: Final = frozenset(
         ErrorCode.INTERNAL,
         ErrorCode.UNAVAILABLE,
         ErrorCode.CLOCK_BEHIND,
+        ErrorCode.NO_SPACE,
     }
 )
 _REQUEST: Final = "carnet_request"
@@ -66,7 +67,7 @@ class Terms:
     """What a route states of itself.
 
     `kinds` is empty for a route that is open to anyone; `body` is a model or NoneType; `answer` a model, a class of
-    Starlette's responses, or NoneType.
+    Starlette's responses, or NoneType. `cost` says how many tokens a body costs where anyone may have it worked on.
     """
 
     method: Method
@@ -77,6 +78,7 @@ class Terms:
     is_stream: bool
     answer: type[Any]
     errors: tuple[ErrorCode, ...]
+    cost: Callable[[Any], int] | None = None
 
     def all_errors(self) -> frozenset[ErrorCode]:
         """Every code that the route may answer with."""
@@ -128,11 +130,15 @@ class Router:
         body_limit_bytes: int,
         answer: type[A],
         errors: tuple[ErrorCode, ...],
+        cost: Callable[[B], int] | None = None,
     ) -> Callable[
         [Callable[Concatenate[OpenCall[B], P], Awaitable[A] | A]],
         Callable[Concatenate[OpenCall[B], P], Awaitable[A] | A],
     ]:
-        """A route for anyone: its requests carry no signature, and count against their address."""
+        """A route for anyone: its requests carry no signature, and count against their address.
+
+        So does, apart from them, the `cost` of a body whose parts are each worked on.
+        """
         terms = Terms(
             method=method,
             path=path,
@@ -142,6 +148,7 @@ class Router:
             is_stream=False,
             answer=answer,
             errors=errors,
+            cost=cost,
         )
         return self._remember(terms)
 
@@ -247,7 +254,10 @@ async def _make_call(terms: Terms, request: Request, chassis: Chassis) -> object
         return StreamCall(None, chassis, request, gate)
     chassis.authenticator.take_from_address(request)
     gate.open(terms.body_limit_bytes)
-    return OpenCall(await _parse(terms, await gate.read()), chassis)
+    parsed = await _parse(terms, await gate.read())
+    if terms.cost is not None:
+        chassis.authenticator.take_work_from_address(request, terms.cost(parsed))
+    return OpenCall(parsed, chassis)
 
 
 async def _parse(terms: Terms, body: bytes) -> BaseModel | None:

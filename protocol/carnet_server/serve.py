@@ -20,8 +20,11 @@ from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
 
 from carnet_server.chassis import Chassis
-from carnet_server.connections import MAX_CONNECTIONS, BoundedConnection
+from carnet_server.connections import MAX_CONNECTIONS
+from carnet_server.draining import SEND_SECONDS, DrainedConnection
 from carnet_server.errors import SettingsError
+from carnet_server.event_loop import EVENT_LOOP
+from carnet_server.key_files import check_secret_file
 from carnet_server.logs import make_log, open_log_file, take_over_libraries
 from carnet_server.metrics import MetricsListener
 from carnet_server.settings import ServerSettings
@@ -53,9 +56,9 @@ def serve(app: FastAPI, chassis: Chassis, settings: ServerSettings) -> None:
     url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=DrainedConnection,
         ws="none",
-        loop="uvloop",
+        loop=EVENT_LOOP,
         lifespan="on",
         interface="asgi3",
         log_config=None,
@@ -147,6 +150,9 @@ def _listen(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Its connections inherit this. It ends those that are over for us and wait for a reader who is not there.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_SECONDS * 1000))
     try:
         listener.bind((settings.listen_host, settings.listen_port))
     except OSError as error:
@@ -157,7 +163,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
 
 def _make_tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     """What TLS is spoken with: version 1.3, HTTP/1.1, and the certificate of the settings."""
-    if settings.tls_certificate is None:
+    if settings.tls_certificate is None or settings.tls_key is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -166,4 +172,5 @@ def _make_tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError("the TLS certificate or its key cannot be read, or they are not a pair") from error
+    check_secret_file(settings.tls_key)
     return context

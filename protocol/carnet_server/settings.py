@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from carnet_server.chassis import DEFAULT_MAX_CONCURRENT, DEFAULT_RATE_BY_ADDRESS, DEFAULT_RATE_BY_IDENTITY, Rates
+from carnet_server.chassis import DEFAULT_MAX_CONCURRENT, DEFAULT_RATE_BY_ADDRESS, DEFAULT_RATE_BY_KEY, Rates
 from carnet_server.errors import SettingsError
 from carnet_server.rates import Rate
 
@@ -54,8 +54,8 @@ class ServerSettings(BaseModel):
     """Addresses of proxies whose word on a client's address is taken."""
     metrics_port: Port | None = None
     """Port on loopback where `/metrics` is served; none by default."""
-    identity_requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_RATE_BY_IDENTITY.per_second
-    identity_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_BY_IDENTITY.burst
+    key_requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_RATE_BY_KEY.per_second
+    key_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_BY_KEY.burst
     address_requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_RATE_BY_ADDRESS.per_second
     address_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_BY_ADDRESS.burst
     max_concurrent: Annotated[int, Field(ge=1)] = DEFAULT_MAX_CONCURRENT
@@ -87,7 +87,7 @@ class ServerSettings(BaseModel):
     def rates(self) -> Rates:
         """The limits of load."""
         return Rates(
-            by_identity=Rate(self.identity_requests_per_second, self.identity_burst),
+            by_key=Rate(self.key_requests_per_second, self.key_burst),
             by_address=Rate(self.address_requests_per_second, self.address_burst),
             max_concurrent=self.max_concurrent,
         )

@@ -86,7 +86,8 @@ statements = _table(
     _whole("event", to="events.position"),
 )
 
-# People: `people` points to the newest identity statement of each.
+# People: `people` points to the newest identity statement of each. A root key may stand with several people: whoever
+# names it in a later statement need not hold it.
 people = _table(
     "people",
     _id("identity", IdentityHash, key=True),
@@ -94,8 +95,6 @@ people = _table(
     _id("current", StatementHash, to="statements.hash"),
     _whole("serial"),
     _id("root_key", Ed25519PublicKey),
-    _id("root_fingerprint", Fingerprint),
-    UniqueConstraint("root_fingerprint"),
 )
 identities = _table(
     "identities",

@@ -14,6 +14,9 @@ from typing import Final
 
 from carnet_storage.errors import NoSpace, StoreUnavailable
 
+FREE_FLOOR_BYTES: Final = 256 * 2**20
+"""What objects leave free on the disk: the databases beside them must still be able to write, a revocation first."""
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Where the kernel has no such call, or the filesystem does not know it, blocks are simply found when they are written.
 _CANNOT_RESERVE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -94,6 +97,12 @@ def locked(disk: Disk, descriptor: int, kind: int) -> Iterator[None]:
         yield
     finally:
         disk.lock(descriptor, fcntl.LOCK_UN)
+
+
+def check_room(disk: Disk, path: Path, size_bytes: int) -> None:
+    """Raises `NoSpace` when `size_bytes` more on the disk of `path` would leave less than the floor free."""
+    if size_bytes + FREE_FLOOR_BYTES > disk.free_bytes(path):
+        raise NoSpace("The disk of the store is as full as it may be. Free some space and try again.")
 
 
 @contextlib.contextmanager

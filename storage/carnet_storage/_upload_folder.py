@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from carnet_storage._disk import Disk, locked, opened, sync_folder
+from carnet_storage._disk import Disk, check_room, locked, opened, sync_folder
 from carnet_storage.errors import UploadNotFound
 
 _WRITING: Final = ".writing"
@@ -75,6 +75,11 @@ class UploadFolder:
             self._check_pending(descriptor)
             claim = self._try_to_claim(part)
         return self._take_over(descriptor, part) if claim is None else claim
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raises `NoSpace` when there is no room for `size_bytes` more."""
+        # The folder above is asked: this one may go meanwhile.
+        check_room(self.disk, self.path.parent, size_bytes)
 
     def check_claim(self, claim: int, part: int) -> None:
         """Raises `UploadNotFound` unless `claim` still stands for the writer of `part`; the caller holds the lock."""

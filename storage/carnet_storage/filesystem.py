@@ -21,13 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from carnet_storage._disk import Disk, sync_folder, typed_errors
+from carnet_storage._disk import Disk, check_room, sync_folder, typed_errors
 from carnet_storage._upload_folder import UploadFolder
 from carnet_storage.errors import (
     AlreadyExists,
     InvalidName,
     InvalidUpload,
-    NoSpace,
     ObjectNotFound,
     SizeMismatch,
     StoreUnavailable,
@@ -96,12 +95,11 @@ class FilesystemStore:
                 raise StoreUnavailable(f"{self._root} cannot be written. Look at its owner and how it is mounted.")
 
     def begin_upload(self, name: ObjectName, *, size_bytes: int, part_bytes: int) -> Upload:
-        """Makes the upload's folder; space is taken part by part, so a large claim alone takes none."""
+        """Makes the upload's folder; only bytes that come take space, so a large claim alone takes none."""
         check_sizes(size_bytes=size_bytes, part_bytes=part_bytes)
         upload = Upload(name, size_bytes, part_bytes, secrets.token_urlsafe(_TOKEN_BYTES))
         with typed_errors():
-            if size_bytes > self._disk.free_bytes(self._uploads):
-                raise NoSpace("The object is larger than what is free on the disk of the store.")
+            check_room(self._disk, self._uploads, size_bytes)
             self._folder(name, upload.token).create(size_bytes)
         return upload
 

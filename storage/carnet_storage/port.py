@@ -83,7 +83,11 @@ class Store(Protocol):
     """
 
     def check(self) -> None:
-        """Returns when the store is there and lets us work, for a readiness probe. Raises `StoreUnavailable`."""
+        """Returns when the store is there and lets us work. Raises `StoreUnavailable`.
+
+        Whoever serves asks once before the first upload, and then as often as a readiness probe does: after the first
+        time that it returned it only reads.
+        """
         ...
 
     def begin_upload(self, name: ObjectName, *, size_bytes: int, part_bytes: int) -> Upload:

@@ -20,7 +20,7 @@ from carnet.errors import (
 from carnet.grants import make_grant, plan_reading
 from carnet.records import open_record
 from carnet.session import Session
-from carnet.transport import RequestSigner, ServerClient
+from carnet.transport import KeySigner, ServerClient
 from carnet_protocol.api import (
     Accepted,
     AccessView,
@@ -257,7 +257,7 @@ def test_a_captured_release_is_good_once_for_one_target_and_one_server(story: St
 def test_a_request_signed_by_nobody_known_is_refused(story: Story) -> None:
     signer = story.mallory.keyring.body.device_signer
     for key_id in (secrets.token_bytes(32), story.bob.device.raw, story.alice.device.raw):
-        stranger: ServerClient = story.mallory.keyservice.signed_by(RequestSigner(KeyId(key_id), signer.sign))
+        stranger: ServerClient = story.mallory.keyservice.signed_by(KeySigner(KeyId(key_id), signer.sign))
         with story.unchanged(), pytest.raises(UnauthenticatedError):
             stranger.get(f"/v1/records/{story.alice.record}/grants", GrantsView)
 

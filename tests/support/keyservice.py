@@ -88,8 +88,8 @@ class KeyServiceWorld:
             data_dir=root,
             service_card=root / "card.jws",
             origin=own.keyservice.origin,
-            identity_requests_per_second=100_000,
-            identity_burst=100_000,
+            key_requests_per_second=100_000,
+            key_burst=100_000,
             address_requests_per_second=100_000,
             address_burst=100_000,
         )

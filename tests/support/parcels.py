@@ -154,6 +154,7 @@ def make_parcel(
         ciphertext_size=len(sealed.ciphertext),
         metadata_digest=Sha256Digest.of(sealed.metadata),
         plaintext_commitment=dice(32),
+        metadata_commitment=dice(32),
         created_at=at,
     )
     return Parcel(

@@ -22,11 +22,12 @@ from sqlalchemy import text
 from carnet.access import RecordAccess, open_access
 from carnet.grants import make_grant, plan_depositing, plan_reading
 from carnet.keys import RecoverySecret
+from carnet.pairing import approve_device, join, request_pairing
 from carnet.records import open_record
 from carnet.session import Session
 from carnet_protocol.ids import CompartmentId, DocumentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
-from tests.support.client import ClientWorld, Wire, confirm_kit, find_compartment, put_document
+from tests.support.client import PASSPHRASE, ClientWorld, Wire, confirm_kit, find_compartment, put_document
 
 VOLATILE = {"events", "event_records", "nonces"}
 """Tables that a refused request may still touch: a nonce is spent whatever becomes of its request."""
@@ -96,6 +97,15 @@ class Story:
     def compartment(self, name: str) -> CompartmentId:
         """The compartment called `name`."""
         return find_compartment(self.access(self.alice), name)
+
+    def pair(self, name: str) -> Session:
+        """A second device of Alice's."""
+        home = self.world.home(name)
+        request = request_pairing(home, self.world.own.card, passphrase=PASSPHRASE, clock=self.world.clock)
+        answer = approve_device(self.alice, request, name=name)
+        session = join(self.world.home(name), answer, passphrase=PASSPHRASE, **self.world.options())
+        self.world.sessions.append(session)
+        return session
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:

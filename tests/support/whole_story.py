@@ -37,7 +37,7 @@ from carnet.recovery import restore
 from carnet.revocation import complete_revocation, revoke
 from carnet.samples import make_canary
 from carnet.session import Session
-from carnet.transport import RequestSigner, ServerName
+from carnet.transport import KeySigner, ServerName
 from carnet_protocol.api import Accepted, DirectoryUpdate, OfficerUpdate, ServerStatus
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.requests import KeyId
@@ -231,7 +231,7 @@ def _administer(story: Story) -> None:
         with story.world.engines[server.name].begin() as connection:
             moment = Moment(connection, now, Deployment.of(own.card, server.entry, keys.log_key))
             enrol_officer(moment, first.public_key, by=None)
-        officer = server.signed_by(RequestSigner(KeyId(first.public_key.fingerprint().raw), first.sign))
+        officer = server.signed_by(KeySigner(KeyId(first.public_key.fingerprint().raw), first.sign))
         officer.post("/v1/admin/officers", OfficerUpdate(public_key=second.public_key), Accepted)
         officer.delete(f"/v1/admin/officers/{second.public_key.fingerprint()}", Accepted)
         status = officer.get("/v1/admin/status", ServerStatus)

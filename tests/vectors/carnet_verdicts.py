@@ -13,9 +13,9 @@ from carnet.boxes import open_device_name
 from carnet.capsules import open_inner
 from carnet.compartments import commit_to_readers
 from carnet.content import CommitmentKey, ContentKey, MetadataKey, SealedContent, open_bytes, open_metadata
-from carnet.content.commitment import commit_leaf, commit_plaintext
+from carnet.content.commitment import commit_leaf, commit_metadata, commit_plaintext
 from carnet.content.padding import padded_document_size
-from carnet.documents.metadata import parse_metadata
+from carnet.documents.metadata import parse_committed
 from carnet.home import Home
 from carnet.keys import AccountKey, DeviceSecret, RecoverySecret
 from carnet.people import verify_bundle
@@ -211,6 +211,11 @@ def _plaintext_commitment(given: Given) -> dict[str, Any]:
     return {"commitment": b64(commit_plaintext(suite, key, true_size=given["size"], leaf_commitments=leaves))}
 
 
+def _metadata_commitment(given: Given) -> dict[str, Any]:
+    commitment = commit_metadata(Suite.X25519_MLKEM768, CommitmentKey(_raw(given["key"])), given["metadata"].encode())
+    return {"commitment": b64(commitment)}
+
+
 def _content_digest(given: Given) -> dict[str, Any]:
     suite, size = Suite.X25519_MLKEM768, given["ciphertext_size"]
     ciphertext = memoryview(_shake(size))
@@ -231,13 +236,14 @@ def _version(given: Given) -> dict[str, Any]:
     person = verify_bundle(body.author, PersonBundle.model_validate(given["person"]))
     manifest.verify(person.device_key(body.device, at=body.created_at))
     identity = body.identity_tuple()
-    metadata = parse_metadata(
+    metadata = parse_committed(
         open_metadata(
             _raw(given["metadata"]),
             digest=body.metadata_digest,
             metadata_key=MetadataKey(_raw(given["metadata_key"])),
             context=identity.metadata_context(),
-        )
+        ),
+        body,
     )
     sealed = SealedContent(
         suite=body.suite,
@@ -301,6 +307,8 @@ def _device_pairing(given: Given) -> dict[str, Any]:
         raise MalformedError("another request than the one of the secret")
     plaintext = open_message(_raw(given["answer"]), kem_key, info=pairing._answer_info(request))
     answer = pairing._AnswerFile.model_validate(parse_canonical_json(plaintext))
+    if answer.card_key != Fingerprint.parse(given["card_key"]):
+        raise MalformedError("another deployment's card")
     person = verify_bundle(pairing._identity_of(answer.person), answer.person)
     pairing._find_enrolled(person, device.public_key)
     held = pairing._verify_account_keys(answer, person)
@@ -373,6 +381,7 @@ VERDICTS: Final[dict[str, Verdict]] = {
     "pack": _pack,
     "padding": _padding,
     "person": _person,
+    "metadata-commitment": _metadata_commitment,
     "plaintext-commitment": _plaintext_commitment,
     "readers-commitment": _readers_commitment,
     "recovery": _recovery,

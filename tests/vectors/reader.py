@@ -206,7 +206,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "manifest": {
         "suite": "suite", "record": HASH, "document": HASH, "document_salt": HASH, "version": "int1", "author": HASH,
         "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "b32", "ciphertext_size": "size",
-        "metadata_digest": HASH, "plaintext_commitment": "b32", "created_at": "time",
+        "metadata_digest": HASH, "plaintext_commitment": "b32", "metadata_commitment": "b32",
+        "created_at": "time",
     },
     "tombstone": {
         "record": HASH, "document": HASH, "manifest": HASH, "by": HASH, "device": HASH,
@@ -374,21 +375,36 @@ class Person:
             verify_statement(identities[number], unb64(before["root_key"]))
         self.chain, self.current = chain, statement_hash(identities[-1])
         self.statements = dict(zip(map(statement_hash, identities), chain, strict=True))
-        roots = [unb64(body["root_key"]) for body in chain]
+        # The generations: each root key once, and when it was replaced
+        roots, replaced = [chain[0]["root_key"]], []
+        for body in chain[1:]:
+            if body["root_key"] != roots[-1]:
+                replaced.append(body["issued_at"])
+                roots.append(body["root_key"])
+        need(len(set(roots)) == len(roots), "a root key comes back")
         self.devices: dict[str, Given] = {}
-        for text in devices:
-            body = parse_statement(text, "device")
-            need(body["identity"] == identity, "another's device")
-            need(body["enrolled_by"] is None or body["enrolled_by"] in self.devices, "an unknown enroller")
-            by = roots if body["enrolled_by"] is None else [unb64(self.devices[body["enrolled_by"]]["device_key"])]
-            verify_by_any(text, by)
-            self.devices[statement_hash(text)] = body
         self.void: dict[str, int] = {}
+        generations: dict[str, int] = {}
+        newest = 0
+        for text in devices:
+            body, name = parse_statement(text, "device"), statement_hash(text)
+            need(body["identity"] == identity, "another's device")
+            if body["enrolled_by"] is None:
+                newest = generations[name] = signing_generation(text, roots, newest)
+            else:
+                need(body["enrolled_by"] in self.devices, "an unknown enroller")
+                verify_statement(text, unb64(self.devices[body["enrolled_by"]]["device_key"]))
+                generations[name] = generations[body["enrolled_by"]]
+            self.devices[name] = body
+            if generations[name] < len(replaced):
+                self.void[name] = replaced[generations[name]]
+        newest = 0
         for text in removals:
             body = parse_statement(text, "removal")
             need(body["identity"] == identity, "another's removal")
-            verify_by_any(text, roots)
-            self.void[body["device"]] = min(body["since"], self.void.get(body["device"], body["since"]))
+            newest = signing_generation(text, roots, newest)
+            if generations.get(body["device"], newest) <= newest:
+                self.void[body["device"]] = min(body["since"], self.void.get(body["device"], body["since"]))
         for name, body in self.devices.items():
             enroller = body["enrolled_by"]
             if enroller in self.void and body["issued_at"] >= self.void[enroller]:
@@ -398,6 +414,17 @@ class Person:
         """The key of a device that spoke for the person at that time."""
         need(device in self.devices and at < self.void.get(device, MAX_TIME + 1), "a device that counts for nothing")
         return unb64(self.devices[device]["device_key"])
+
+
+def signing_generation(text: str, roots: list[str], first: int) -> int:
+    """Which root key signed, none before `first`."""
+    for generation in range(first, len(roots)):
+        try:
+            verify_statement(text, unb64(roots[generation]))
+        except Refused:
+            continue
+        return generation
+    raise Refused("signed by no root key, or out of order")
 
 
 def verify_by_any(text: str, keys: list[bytes]) -> None:
@@ -511,10 +538,15 @@ def content_digest(size: int, leaves: bytes) -> bytes:
 
 
 def plaintext_commitment(key: bytes, plaintext: bytes) -> bytes:
-    """document.md, "Plaintext commitment"."""
+    """document.md, "Commitments"."""
     leaves = [plaintext[start : start + 2**20] for start in range(0, len(plaintext), 2**20)] or [b""]
     hashed = b"".join(blake3(b"\0" + leaf, key=key).digest() for leaf in leaves)
     return blake3(b"\1" + len(plaintext).to_bytes(8, "big") + hashed, key=key).digest()
+
+
+def metadata_commitment(key: bytes, metadata: bytes) -> bytes:
+    """document.md, "Commitments"."""
+    return blake3(b"\2" + metadata, key=key).digest()
 
 
 def decrypt(key: bytes, context: bytes, ciphertext: bytes) -> bytes:
@@ -532,7 +564,7 @@ METADATA: Final = {
 }  # fmt: skip
 
 
-def parse_metadata(data: bytes) -> Given:
+def parse_metadata(data: bytes, commitment: str) -> Given:
     """document.md, "Metadata"."""
     length = int.from_bytes(data[:4], "big")
     need(4 + length <= len(data) == max(1024, padme(4 + length, 1024)), "the metadata's size")
@@ -557,7 +589,8 @@ def parse_metadata(data: bytes) -> Given:
         need(isinstance(name, str) and 1 <= len(name.encode()) <= 255 and name not in {".", ".."}, "file name")
         need(name.isprintable() and "/" not in name and "\\" not in name, "file name")
     need(body["comment"] is None or (isinstance(body["comment"], str) and len(body["comment"]) <= 2000), "comment")
-    unb64(body["commitment_key"], 32)
+    committed = metadata_commitment(unb64(body["commitment_key"], 32), data[4 : 4 + length])
+    need(b64(committed) == commitment, "the author's commitment to the metadata")
     return body
 
 
@@ -572,7 +605,8 @@ def open_version(person: Person, given: Given, reseal: Given | None = None) -> t
     need(b64(hashlib.sha256(metadata).digest()) == now["metadata_digest"], "the metadata's digest")
     bound = identity_tuple(manifest)
     key = unb64(given["metadata_key"], 32)
-    body = parse_metadata(decrypt(key, pack("carnet/v1/metadata-context", bound), metadata))
+    padded_metadata = decrypt(key, pack("carnet/v1/metadata-context", bound), metadata)
+    body = parse_metadata(padded_metadata, manifest["metadata_commitment"])
     padded = padded_size(body["size"])
     size = 56 + padded + 16 * (padded // 16384 + 1)
     need(size == len(ciphertext) == now["ciphertext_size"], "the ciphertext's size")
@@ -713,7 +747,8 @@ def verdict_device_pairing(given: Given) -> Given:
     need((request["device_key"], request["kem_key"]) == (b64(device_key), b64(public_key(seed))), "another request")
     digest = hashlib.sha256(given["request"].encode()).digest()
     answer = uncanonical(open_hpke(seed, unb64(given["answer"]), pack("carnet/v1/device-pairing", digest)))
-    need(set(answer) == {"account_keys", "format", "person"}, "members")
+    need(set(answer) == {"account_keys", "card_key", "format", "person"}, "members")
+    need(answer["card_key"] == given["card_key"], "another deployment's card")
     need(answer["format"] == "carnet.device-answer.v1" and bool(answer["account_keys"]), "an empty answer")
     bundle = answer["person"]
     identity = statement_hash(bundle["identities"][0])
@@ -822,6 +857,9 @@ VERDICTS: Final[dict[str, Callable[[Given], Given]]] = {
     "pack": verdict_pack,
     "padding": lambda given: {"padded": padded_size(given["size"])},
     "person": verdict_person,
+    "metadata-commitment": lambda given: {
+        "commitment": b64(metadata_commitment(unb64(given["key"]), given["metadata"].encode()))
+    },
     "plaintext-commitment": lambda given: {
         "commitment": b64(plaintext_commitment(unb64(given["key"]), shake(given["size"])))
     },

@@ -18,6 +18,7 @@ def test_every_format_that_can_be_refused_has_both_verdicts() -> None:
         "document-id",
         "fingerprint",
         "short-code",
+        "metadata-commitment",
         "plaintext-commitment",
         "content-digest",
         "readers-commitment",

@@ -29,6 +29,7 @@ from carnet_vault.documents.routes import make_documents_router
 from carnet_vault.locks.routes import make_locks_router
 from carnet_vault.objects.routes import make_objects_router
 from carnet_vault.records.effects import VaultEffects
+from carnet_vault.refusals import store_refusals
 from carnet_vault.reseals.routes import make_reseals_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
@@ -58,6 +59,12 @@ def create_app(
     clock: Clock = system_clock,
 ) -> Vault:
     """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes."""
+    port = store.store if isinstance(store, LocalStore) else store
+
+    def check_store() -> None:
+        with store_refusals():
+            port.check()
+
     chassis = make_chassis(
         name=NAME,
         version=VERSION,
@@ -69,10 +76,10 @@ def create_app(
         look_up=find_key,
         log=log,
         newest=(find_newest_time,),
+        needs=(check_store,),
         rates=settings.rates,
         clock=clock,
     )
-    port = store.store if isinstance(store, LocalStore) else store
     routers = [
         make_service_card_router(deployment),
         make_people_router(deployment, on_voided=delete_personal_capsules),

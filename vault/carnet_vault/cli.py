@@ -4,13 +4,14 @@ Exit code 0 says that it is done and all is well; 1 that something is wrong, wit
 the command was not understood.
 """
 
-import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.errors import RefusalError, ServerError
-from carnet_server.fsck import Finding
+from carnet_server.fsck import Finding, survive
 from carnet_server.migrations import check_migrated, find_differences, migrate
 from carnet_server.serve import make_server_log, serve
 from carnet_server.settings import load_settings
@@ -32,7 +33,7 @@ from carnet_vault.app import REVISIONS, create_app
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects, content_bytes
 from carnet_vault.gc.collect import DEFAULT_GRACE_SECONDS, Collector
 from carnet_vault.settings import PREFIX, VaultSettings
-from carnet_vault.startup import LocalStore, load_deployment, open_store
+from carnet_vault.startup import LocalStore, create_store, load_deployment, open_store
 
 app = typer.Typer(
     help="The vault of a Carnet deployment.",
@@ -59,6 +60,8 @@ def serve_command(settings: SettingsFile = None) -> None:
     with _failures():
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), open_store(loaded)
+        # Before anything is taken in: a service that overwrites loses what two tries at one finish bring.
+        _port(store).check()
         with _engine(loaded) as engine:
             vault = create_app(loaded, deployment, engine, store, make_server_log(loaded))
             serve(vault.app, vault.chassis, loaded)
@@ -66,12 +69,13 @@ def serve_command(settings: SettingsFile = None) -> None:
 
 @app.command("migrate")
 def migrate_command(settings: SettingsFile = None) -> None:
-    """Bring the database to the version of this program. Does nothing where it is there already."""
+    """Bring the database to the version of this program, and lay out a first store. Does nothing where all is there."""
     with _failures():
         loaded = _load(settings)
         engine = make_engine(loaded.database)
         try:
             migrate(engine, REVISIONS)
+            create_store(loaded, engine)
         finally:
             engine.dispose()
 
@@ -85,34 +89,25 @@ def fsck_command(
 ) -> None:
     """Check the log, every statement, row and capsule, and that every object is there. Changes nothing.
 
-    The server may be running. What nobody needs any more is counted, and is no fault: `gc` removes it.
+    The server may be running. What nobody needs any more is counted, and is no fault: `gc` removes it. Each finding is
+    printed when it is made, so that a check which is cut has said what it found.
     """
-    seen = Seen()
+    report = _Report(is_json=as_json)
     with _failures():
         loaded = _load(settings)
-        deployment, store = load_deployment(loaded), _open_port(loaded)
-        with _engine(loaded) as engine, _progress() as progress:
+        deployment, store = load_deployment(loaded), _port(open_store(loaded))
+        with _engine(loaded) as engine, report, _progress() as progress:
             with reader(engine) as connection:
                 task = progress.add_task("database", total=None)
-                findings = [*_check_tables(connection), *check_database(connection, deployment)]
+                report.add(survive(_check_tables(connection), "tables"))
+                report.add(check_database(connection, deployment))
                 progress.update(task, total=1, completed=1)
             task = progress.add_task("objects", total=None)
-            findings += check_objects(engine, store, seen, on_object=lambda: progress.advance(task))
+            report.add(check_objects(engine, store, report.seen, on_object=lambda: progress.advance(task)))
             if deep:
                 contents = progress.add_task("contents", total=content_bytes(engine))
-                findings += check_contents(engine, store, on_bytes=lambda size: progress.advance(contents, size))
-    litter = dataclasses.asdict(seen.litter)
-    if as_json:
-        faults = [dataclasses.asdict(finding) for finding in findings]
-        _print_json({"ok": not findings, "findings": faults, "objects": seen.objects, "litter": litter})
-    else:
-        for finding in findings:
-            typer.echo(f"{finding.check}: {finding.where}")
-        for name, count in litter.items():
-            if count:
-                typer.echo(f"for gc: {count} {name.replace('_', ' ')}")
-        typer.echo("clean" if not findings else f"{len(findings)} findings")
-    raise typer.Exit(1 if findings else 0)
+                report.add(check_contents(engine, store, on_bytes=lambda size: progress.advance(contents, size)))
+    raise typer.Exit(1 if report.findings else 0)
 
 
 @app.command("gc")
@@ -131,7 +126,7 @@ def gc_command(
     """
     with _failures():
         loaded = _load(settings)
-        deployment, store = load_deployment(loaded), _open_port(loaded)
+        deployment, store = load_deployment(loaded), _port(open_store(loaded))
         with _engine(loaded) as engine, Writer(engine) as writer, _progress() as progress:
             task = progress.add_task("looking", total=None)
             collector = Collector(
@@ -153,12 +148,45 @@ def gc_command(
     typer.echo("nothing to do" if not counts.total() else "these would go" if dry_run else "done")
 
 
+@dataclass
+class _Report:
+    """What `fsck` prints: findings as they come, or one JSON object in the end, also where the check is cut."""
+
+    is_json: bool
+    seen: Seen = field(default_factory=Seen)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, found: Iterable[Finding]) -> None:
+        """Take findings, one after the other."""
+        for finding in found:
+            self.findings.append(finding)
+            if not self.is_json:
+                typer.echo(f"{finding.check}: {finding.where}")
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Conclude; of a check that was cut, say only what it found."""
+        litter = asdict(self.seen.litter)
+        if self.is_json:
+            is_whole, faults = kind is None, [asdict(finding) for finding in self.findings]
+            report = {"ok": is_whole and not faults, "complete": is_whole, "findings": faults}
+            _print_json({**report, "objects": self.seen.objects, "litter": litter})
+        elif kind is None:
+            for name, count in litter.items():
+                if count:
+                    typer.echo(f"for gc: {count} {name.replace('_', ' ')}")
+            typer.echo("clean" if not self.findings else f"{len(self.findings)} findings")
+
+
 def _load(file: Path | None) -> VaultSettings:
     return load_settings(VaultSettings, file=file, environment=os.environ, prefix=PREFIX, arguments={})
 
 
-def _open_port(settings: VaultSettings) -> Store:
-    store = open_store(settings)
+def _port(store: LocalStore | Store) -> Store:
     return store.store if isinstance(store, LocalStore) else store
 
 
@@ -196,6 +224,8 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        # Standard output goes past the bars where both are on the one terminal, and nowhere else.
+        redirect_stdout=sys.stdout.isatty(),
         disable=not console.is_terminal,
     )
 

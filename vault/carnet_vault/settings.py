@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from carnet_protocol.statements.deployment import Origin
 from carnet_server.settings import ServerSettings
 
 PREFIX: Final = "CARNET_VAULT_"
@@ -17,8 +18,8 @@ class VaultSettings(ServerSettings):
     store: Literal["filesystem", "s3"] = "filesystem"
     objects_dir: Path | None = None
     """Folder of the filesystem store; `objects` in `data_dir` by default. On a local disk, never a network one."""
-    s3_endpoint_url: str | None = None
-    """Address of the bucket's service, as clients reach it; none for AWS."""
+    s3_endpoint_url: Origin | None = None
+    """Origin of the bucket's service, as clients reach it, by TLS but on loopback; none for AWS."""
     s3_region: str = "us-east-1"
     s3_bucket: str = ""
     s3_access_key_id: SecretStr = SecretStr("")

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Engine, select
+
+from carnet_server.database import reader
 from carnet_server.deployment import Deployment
 from carnet_server.errors import SettingsError
 from carnet_server.key_files import load_secret_file, load_service_card, make_secret_file
 from carnet_storage import FilesystemStore, StorageError, Store, TransferUrls, UrlSecret, create_filesystem_store
 from carnet_storage.urls import MIN_SECRET_BYTES
 from carnet_vault.settings import VaultSettings
+from carnet_vault.tables import objects, uploads
 
 URL_KEY: Final = "url.key"
 """File of the secret under which the vault signs transfer URLs; made at the first start."""
@@ -30,8 +34,25 @@ def load_deployment(settings: VaultSettings) -> Deployment:
     return Deployment.load(card, card.body.vault, settings.keys_dir)
 
 
+def create_store(settings: VaultSettings, engine: Engine) -> None:
+    """Lay out the filesystem store where none is, unless the migrated database knows of uploads or objects.
+
+    Those are in a store already, whose disk may just not be mounted: a second one in its place would take what comes
+    and lose it at the next start. Raises `SettingsError`, or a refusal of the database.
+    """
+    if settings.store != "filesystem":
+        return
+    with reader(engine) as connection:
+        if any(connection.execute(select(table).limit(1)).first() for table in (objects, uploads)):
+            return
+    try:
+        create_filesystem_store(settings.objects_root)
+    except StorageError as error:
+        raise SettingsError(str(error)) from error
+
+
 def open_store(settings: VaultSettings) -> LocalStore | Store:
-    """The store of the vault; an empty folder becomes one. Raises `SettingsError`."""
+    """The store of the vault, which `create_store` made or S3 has. Raises `SettingsError`."""
     try:
         return _open_s3(settings) if settings.store == "s3" else _open_local(settings)
     except StorageError as error:
@@ -44,7 +65,6 @@ def _open_local(settings: VaultSettings) -> LocalStore:
         make_secret_file(key, size_bytes=MIN_SECRET_BYTES)
     secret = UrlSecret(load_secret_file(key, size_bytes=MIN_SECRET_BYTES))
     urls = TransferUrls(settings.origin, secret)
-    create_filesystem_store(settings.objects_root)
     return LocalStore(FilesystemStore(settings.objects_root, urls), urls)
 
 

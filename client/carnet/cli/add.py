@@ -21,6 +21,7 @@ from carnet.cli.whose_record import (
 )
 from carnet.documents.deposit import NewVersion
 from carnet.documents.listing import list_own_deposits
+from carnet.documents.spool import forget_unfinished
 from carnet.errors import NotFoundError, UsageError
 from carnet.session import Session
 from carnet.short_ids import is_beginning, shorten
@@ -74,6 +75,7 @@ def add(
     if len(sources) > 1 and (title is not None or correct is not None):
         raise UsageError("--title and --new-version-of are for one file: give one")
     with desk.open_session() as session:
+        forget_unfinished(session)  # what a kill left behind; what can be gone on with stays
         access = open_under_grant(session, grant) if grant else open_for_deposit(session, record)
         previous = None if correct is None else _find_own(session, access, correct)
         part = _choose_part(session, access, compartment)

@@ -7,6 +7,7 @@ from rich.text import Text
 from carnet.cli.exits import Exit
 from carnet.cli.grantees import name_grantee, name_practitioner
 from carnet.cli.plain import plain
+from carnet.cli.terminal import count
 from carnet.readers import SkippedReader, Succeeded
 from carnet.revocation import CompletionReport
 from carnet.session import Session
@@ -24,7 +25,9 @@ def describe_completion(session: Session, done: CompletionReport) -> tuple[dict[
     reasons = {entry.capsule.document: entry.reason for entry in done.skipped}
     unreadable = [(str(document), reasons[document]) for document in done.unreadable]
     not_reencrypted = list(dict.fromkeys((problem.document, problem.reason) for problem in done.not_reencrypted))
-    shown = [Text(f"New keys are in place: {done.remade} locks were remade, {done.closed} old epochs closed.")]
+    shown = [
+        Text(f"New keys are in place: {count(done.remade, 'lock')} remade, {count(done.closed, 'old epoch')} closed.")
+    ]
     shown += [Text(sentence, style="yellow") for sentence, _ in (*left_out, *successors)]
     if unreadable:
         shown.append(Text("These documents open for nobody, and were left as they are:", style="yellow"))

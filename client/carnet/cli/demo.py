@@ -19,6 +19,7 @@ from carnet.cli.exits import Exit
 from carnet.cli.playbill import Playbill, show_holdings, show_outcomes, show_search
 from carnet.cli.terminal import Terminal
 from carnet.demo.holdings import Holding, list_holdings
+from carnet.demo.kept_folder import keep_folder
 from carnet.demo.stage import Stage
 from carnet.demo.step import Outcome
 from carnet.demo.story import play_story
@@ -35,7 +36,7 @@ def demo(
     r"""Play the whole story: a patient, a laboratory, a doctor, a thief, and two servers that see nothing.
 
     Two real servers are started on this machine, and documents are made on the spot; it takes about half a minute.
-    Nothing is left behind, unless you keep it.
+    Nothing is left behind, unless you keep it: in a new folder, or over a demo that was stopped there.
 
     \b
     Examples:
@@ -72,7 +73,8 @@ def _answer(stage: Stage, outcomes: list[Outcome], holdings: dict[str, list[Hold
 def _stage_folder(keep: Path | None) -> Iterator[Path]:
     """`keep`, or a folder that is gone afterwards."""
     if keep is not None:
-        yield keep.absolute()
+        with keep_folder(keep.absolute()) as kept:
+            yield kept
         return
     with TemporaryDirectory(prefix="carnet-demo-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)

@@ -7,13 +7,12 @@ from rich.console import RenderableType
 from rich.text import Text
 from typer import Argument, Option
 
-from carnet.card import fetch_card
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.completion import describe_renewal
 from carnet.cli.exits import Exit, exit_code
 from carnet.cli.files import read_file
 from carnet.cli.kit import read_words
-from carnet.cli.options import CardOption
+from carnet.cli.options import CardOption, FingerprintOption, take_card
 from carnet.cli.passphrases import choose_passphrase, read_passphrase
 from carnet.cli.plain import plain
 from carnet.cli.recovery import WordsOption
@@ -58,6 +57,7 @@ def request_device(
     desk: Desk,
     *,
     card: CardOption,
+    fingerprint: FingerprintOption = None,
     out: Annotated[
         Path | None, Option("--out", metavar="FILE", help="Write the request to FILE, to be carried over.")
     ] = None,
@@ -69,7 +69,7 @@ def request_device(
       carnet --home ~/.carnet-tablet device request --card card.jws --out request.json
     """
     request = request_pairing(
-        desk.home, fetch_card(card), passphrase=choose_passphrase(desk.terminal, desk.passphrase_file)
+        desk.home, take_card(card, fingerprint), passphrase=choose_passphrase(desk.terminal, desk.passphrase_file)
     )
     shown: list[RenderableType] = [facts(("Short code", Text(request.short_code, style="bold")))]
     if out is not None:
@@ -79,7 +79,8 @@ def request_device(
         shown += [_qr(request.text), Text(request.text)]
     else:
         shown.append(Text(request.text))
-    shown.append(Text("  carnet device approve request.json --out answer.json", style="dim"))
+    request_file = "request.json" if out is None else plain(str(out))
+    shown.append(Text(f"  carnet device approve {request_file} --out answer.json", style="dim"))
     return Answer({"request": request.text, "short_code": request.short_code, "out": str(out) if out else None}, shown)
 
 
@@ -109,7 +110,7 @@ def approve(
         {"approved": True, "short_code": request.short_code, "out": str(out)},
         [
             Text(f"The answer is in {plain(str(out))}. On the new device:"),
-            Text("  carnet device join answer.json", style="dim"),
+            Text(f"  carnet device join {plain(str(out))}", style="dim"),
         ],
     )
 
@@ -198,13 +199,15 @@ def _find(session: Session, text: str) -> OwnDevice:
 
     It is looked for where the vault is not needed, then with the vault. Raises `NotFoundError`.
     """
+    wanted = text.strip().casefold()
     for servers in ([session.keyservice], [session.keyservice, session.vault]):
         devices = describe_devices(session, find_own_person(session, servers))
         in_use = [one for one in devices if one.void_from is None]
         for some in (in_use, devices):
             by_id = [one for one in some if is_beginning(text, one.device)]
-            by_name = [one for one in some if (one.name or "").casefold() == text.casefold()]
-            for matches in (by_id, by_name):
+            by_name = [one for one in some if (one.name or "").casefold() == wanted]
+            by_beginning = [one for one in some if wanted and (one.name or "").casefold().startswith(wanted)]
+            for matches in (by_id, by_name, by_beginning):
                 if len(matches) == 1:
                     return matches[0]
     raise NotFoundError("no device, or more than one, is called or begins like this: see `carnet device list`")

@@ -9,6 +9,7 @@ from typer import Argument
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.exits import Exit
 from carnet.cli.plain import plain
+from carnet.cli.terminal import count
 from carnet.cli.whose_record import open_own
 from carnet.documents.export import export_record
 from carnet.documents.listing import Document
@@ -33,7 +34,10 @@ def export(
 
             report = export_record(session, folder, on_exported=tell)
     shown = [
-        Text(f"{report.versions} versions are in {plain(str(folder))}. Keep the folder as you keep the documents.")
+        Text(
+            f"Written into {plain(str(folder))}: {count(report.versions, 'version')}. Keep the folder as you keep the "
+            "documents."
+        )
     ]
     shown += [Text(plain(problem), style="red") for problem in report.problems]
     return Answer(

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,17 +11,20 @@ from typer import Argument, Option
 
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.documents import describe_document
-from carnet.cli.places import check_place, choose_place, file_name, free_place, make_folder
+from carnet.cli.places import check_place, choose_place, file_name, free_place, make_folder, taken_places
 from carnet.cli.plain import plain
 from carnet.cli.terminal import format_size
 from carnet.cli.whose_record import Found, RecordOption, list_all, open_readable, pick_document
+from carnet.content import CommitmentKey, is_copy
 from carnet.documents.reading import OpenedDocument, open_document
 from carnet.errors import UsageError
 from carnet.session import Session
 from carnet.whole_file import replace_file
+from carnet_protocol.suites import parse_suite
 
 _RANGE: Final = re.compile(r"(\d{1,15})-(\d{1,15})?")
 _MOST_RANGE_BYTES: Final = 1 << 28
+_TOO_LONG: Final = "a range has at most 256 MiB: fetch the whole document instead"
 
 
 @command
@@ -46,7 +50,8 @@ def get(
 ) -> Answer:
     r"""Fetch documents: every byte is checked before a file appears under its name.
 
-    The fetch is written down, and the patient sees it. One that was cut goes on where it was.
+    The fetch is written down, and the patient sees it. Where the network is cut it goes on. Of several documents,
+    those that are here already are not fetched again.
 
     \b
     Examples:
@@ -76,17 +81,41 @@ def _get_whole(
     if not is_one and out is not None:
         make_folder(out)
     written: list[dict[str, object]] = []
+    kept: list[dict[str, object]] = []
     shown: list[Text] = []
+    places: set[Path] = set()
     for one in chosen:
+        place = None if is_one or may_overwrite else _find_copy(one, out or Path(), places)
+        if place is not None:
+            places.add(place)
+            kept.append({**describe_document(one), "version": one.document.version.number, "path": str(place)})
+            shown.append(Text(f"{plain(str(place))}  is here already", style="dim"))
+            continue
         opened = open_document(session, one.access, one.document.id, version=version)
         if is_one or may_overwrite:
             place = choose_place(out, opened.metadata, may_overwrite=may_overwrite)
         else:
             place = free_place(out or Path(), file_name(opened.metadata))
         _save(desk, opened, place)
+        places.add(place)
         written.append({**describe_document(one), "version": opened.version.number, "path": str(place)})
         shown.append(Text(f"{plain(str(place))}  {format_size(opened.metadata.size)}"))
-    return Answer({"written": written}, shown)
+    return Answer({"written": written, "already_here": kept}, shown)
+
+
+def _find_copy(one: Found, folder: Path, taken: Collection[Path]) -> Path | None:
+    """The file in `folder` that an earlier command wrote for this very document and version, if there is one."""
+    body, metadata = one.document.version.manifest.body, one.document.metadata
+    for place in taken_places(folder, file_name(metadata)):
+        if place not in taken and is_copy(
+            place,
+            parse_suite(body.suite),
+            CommitmentKey(metadata.commitment_key.raw),
+            true_size=metadata.size,
+            plaintext_commitment=body.plaintext_commitment,
+        ):
+            return place
+    return None
 
 
 def _save(desk: Desk, opened: OpenedDocument, place: Path) -> None:
@@ -95,7 +124,13 @@ def _save(desk: Desk, opened: OpenedDocument, place: Path) -> None:
 
 
 def _get_range(
-    session: Session, one: Found, version: int | None, span: tuple[int, int], out: Path | None, *, may_overwrite: bool
+    session: Session,
+    one: Found,
+    version: int | None,
+    span: tuple[int, int | None],
+    out: Path | None,
+    *,
+    may_overwrite: bool,
 ) -> Answer:
     offset, length = span
     if out is None or out.is_dir():
@@ -104,7 +139,10 @@ def _get_range(
     opened = open_document(session, one.access, one.document.id, version=version)
     if offset >= opened.metadata.size:
         raise UsageError(f"the document has {opened.metadata.size} bytes: take a range inside of it")
-    piece = opened.read_range(offset=offset, length=min(length, opened.metadata.size - offset))
+    left = opened.metadata.size - offset
+    if length is None and left > _MOST_RANGE_BYTES:
+        raise UsageError(f"{format_size(left)} are left from there: {_TOO_LONG}")
+    piece = opened.read_range(offset=offset, length=left if length is None else min(length, left))
     replace_file(out, piece)
     end = offset + len(piece) - 1
     return Answer(
@@ -113,14 +151,17 @@ def _get_range(
     )
 
 
-def _parse_range(text: str) -> tuple[int, int]:
+def _parse_range(text: str) -> tuple[int, int | None]:
+    """First byte and length; None for a range that goes to the end. Raises `UsageError`."""
     match = _RANGE.fullmatch(text.strip())
     if match is None:
         raise UsageError('a range is two numbers, such as "0-1023"; "1024-" goes to the end')
     first = int(match[1])
-    length = int(match[2]) - first + 1 if match[2] else _MOST_RANGE_BYTES
+    if not match[2]:
+        return first, None
+    length = int(match[2]) - first + 1
     if length < 1:
         raise UsageError("a range begins before it ends")
     if length > _MOST_RANGE_BYTES:
-        raise UsageError("a range has at most 256 MiB: fetch the whole document instead")
+        raise UsageError(_TOO_LONG)
     return first, length

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from carnet.access import RecordAccess
 from carnet.cli.command import Answer, Desk, command
-from carnet.cli.documents import describe_document, tabulate
+from carnet.cli.documents import describe_document, tabulate, warn
 from carnet.cli.exits import Exit
 from carnet.cli.ids import parse_identity
 from carnet.cli.kit import offer_kit
@@ -111,11 +111,11 @@ def grant(
         offer_kit(desk.terminal, session, kit_file, may_go_without=without_kit)
         if new_keys:
             session.people.accept(fetch_practitioner(session, grantee))
-        listed, _ = list_all(session, [access])
+        listed, listings = list_all(session, [access])
         plan = _plan(session, access, grantee, wish, listed)
         seen = {document.id for document in visible_documents(plan, [found.document for found in listed])}
         visible = [found for found in listed if found.document.id in seen]
-        desk.terminal.show(*_preview(plan, access, visible))
+        desk.terminal.show(*_preview(plan, access, visible, unproven=warn(listings)))
         question = "Sign this grant?"
         if not desk.terminal.agrees(question, is_said=yes):
             desk.terminal.say("Nothing was signed.")
@@ -178,7 +178,9 @@ def _seconds(session: Session, wish: _Wish, begin: int | None, *, usual: int | N
     return usual
 
 
-def _preview(plan: GrantPlan, access: RecordAccess, visible: list[Found]) -> list[RenderableType]:
+def _preview(
+    plan: GrantPlan, access: RecordAccess, visible: list[Found], *, unproven: list[Text]
+) -> list[RenderableType]:
     """Everything that is about to be signed, in words."""
     attested = plan.practitioner.attestation.body
     names = compartment_names(access)
@@ -208,6 +210,8 @@ def _preview(plan: GrantPlan, access: RecordAccess, visible: list[Found]) -> lis
         shown.append(Text("There is nothing in there yet.", style="bold"))
     if plan.compartments:
         shown.append(Text("And whatever is put there while the grant lasts.", style="dim"))
+    if unproven:
+        shown += [Text("These did not verify, and may be among what they see:", style="bold red"), *unproven]
     return [*shown, Text()]
 
 

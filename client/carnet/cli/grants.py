@@ -5,9 +5,9 @@ from rich.text import Text
 from carnet.access import RecordAccess
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.exits import exit_code
-from carnet.cli.grantees import name_grantee
+from carnet.cli.grantees import Grantee, look_up_grantee
 from carnet.cli.plain import plain
-from carnet.cli.terminal import table
+from carnet.cli.terminal import count, table
 from carnet.cli.times import format_span, format_time
 from carnet.cli.whose_record import compartment_names, open_own
 from carnet.errors import CarnetError, DataError, TransportError
@@ -16,6 +16,7 @@ from carnet.grants import GrantState, GrantStatus, list_grants
 from carnet.restrictions import load_shown_grants
 from carnet.revocation import is_under_way
 from carnet.short_ids import shorten
+from carnet_protocol.ids import CompartmentId
 
 _STYLES = {
     GrantState.IN_FORCE: "green",
@@ -41,14 +42,14 @@ def grants(desk: Desk) -> Answer:
         except (DataError, TransportError) as error:
             book, failure = load_shown_grants(session), error
         statuses = list_grants(book, now=session.clock())
-        names = {status.grant.body.grantee: name_grantee(session, status.grant.body.grantee) for status in statuses}
+        grantees = {name: look_up_grantee(session, name) for name in {status.grant.body.grantee for status in statuses}}
         unfinished = is_under_way(session)
     lines = table("Grant", "Who", "May", "Scope", "State", "Until")
     for status in statuses:
         body = status.grant.body
         lines.add_row(
             Text(shorten(body.id), style="cyan"),
-            plain(names[body.grantee]),
+            plain(str(grantees[body.grantee])),
             body.permission.value,
             plain(scope(status, access)),
             Text(status.state.value, style=_STYLES[status.state]),
@@ -58,7 +59,7 @@ def grants(desk: Desk) -> Answer:
     if unfinished:
         shown.append(Text("A revocation is not complete yet: run `carnet revoke --complete`.", style="yellow"))
     members: dict[str, object] = {
-        "grants": [_describe(status, names[status.grant.body.grantee]) for status in statuses],
+        "grants": [_describe(status, grantees[status.grant.body.grantee], access) for status in statuses],
         "unfinished": unfinished,
     }
     if failure is None:
@@ -71,21 +72,27 @@ def scope(status: GrantStatus, access: RecordAccess | None) -> str:
     """What a grant covers, in the patient's own words, which are known with an access alone."""
     body = status.grant.body
     if body.documents:
-        return f"{len(body.documents)} document" + ("" if len(body.documents) == 1 else "s")
-    names = {} if access is None else compartment_names(access)
+        return count(len(body.documents), "document")
+    names = _compartment_names(access)
     return ", ".join(sorted(names.get(name, "?") for name in body.compartments))
 
 
-def _describe(status: GrantStatus, name: str) -> dict[str, object]:
-    body = status.grant.body
+def _compartment_names(access: RecordAccess | None) -> dict[CompartmentId, str]:
+    return {} if access is None else compartment_names(access)
+
+
+def _describe(status: GrantStatus, grantee: Grantee, access: RecordAccess | None) -> dict[str, object]:
+    body, names = status.grant.body, _compartment_names(access)
     return {
         "grant": str(body.id),
         "grant_hash": str(status.grant.hash),
         "grantee": str(body.grantee),
-        "grantee_name": name,
+        "grantee_name": grantee.name,
+        "grantee_attested": grantee.is_attested,
         "permission": body.permission.value,
         "purpose": body.purpose.value,
         "compartments": [str(one) for one in body.compartments],
+        "compartment_names": [names.get(one) for one in body.compartments],
         "documents": [str(one) for one in body.documents],
         "not_before": body.not_before,
         "expires": body.expires,

@@ -33,7 +33,9 @@ from carnet.session import Session
 @command
 def history(
     desk: Desk,
-    document: Annotated[str | None, Argument(metavar="DOCUMENT", help="The beginning of its id, or its title.")] = None,
+    document: Annotated[
+        str | None, Argument(metavar="DOCUMENT", help="The beginning of its id, or of its title.")
+    ] = None,
     *,
     record: RecordOption = None,
 ) -> Answer:

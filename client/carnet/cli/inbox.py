@@ -6,7 +6,7 @@ from rich.text import Text
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.exits import Exit
 from carnet.cli.plain import plain
-from carnet.cli.terminal import table
+from carnet.cli.terminal import count, table
 from carnet.cli.times import format_span, format_time
 from carnet.cli.whose_record import is_patient
 from carnet.errors import UsageError
@@ -45,9 +45,7 @@ def inbox(desk: Desk) -> Answer:
 
 def _scope(entry: ReceivedGrant) -> str:
     body = entry.grant.body
-    count = len(body.documents) or len(body.compartments)
-    noun = "document" if body.documents else "part"
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return count(len(body.documents), "document") if body.documents else count(len(body.compartments), "part")
 
 
 def _describe(entry: ReceivedGrant, now: int) -> dict[str, object]:

@@ -6,14 +6,12 @@ from rich.console import RenderableType
 from rich.text import Text
 from typer import Option
 
-from carnet.card import fetch_card
 from carnet.cli.command import Answer, Desk, command
-from carnet.cli.ids import parse_fingerprint
-from carnet.cli.options import CardOption, DeviceNameOption, name_device
+from carnet.cli.options import CardOption, DeviceNameOption, FingerprintOption, name_device, take_card
 from carnet.cli.passphrases import choose_passphrase
 from carnet.cli.plain import plain
 from carnet.cli.terminal import facts
-from carnet.errors import TransportError, VerificationError
+from carnet.errors import TransportError
 from carnet.identity import check_free, make_identity, register
 from carnet.session import Session
 from carnet.short_code import derive_short_code, format_short_code
@@ -26,9 +24,7 @@ def init(
     desk: Desk,
     *,
     card: CardOption,
-    fingerprint: Annotated[
-        str | None, Option("--fingerprint", metavar="TEXT", help="The card key's fingerprint, if you were told it.")
-    ] = None,
+    fingerprint: FingerprintOption = None,
     practitioner: Annotated[bool, Option("--practitioner", help="For somebody who treats patients.")] = False,
     device_name: DeviceNameOption = None,
 ) -> Answer:
@@ -43,10 +39,7 @@ def init(
       carnet --home ~/.carnet-doctor init --card https://vault.example --practitioner
     """
     check_free(desk.home)
-    service = fetch_card(card)
-    found = _fingerprint_of(service)
-    if fingerprint is not None and parse_fingerprint(fingerprint) != found:
-        raise VerificationError("this service card is signed by another key than the one you were told: do not use it")
+    service = take_card(card, fingerprint)
     passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)
     session = make_identity(
         desk.home,

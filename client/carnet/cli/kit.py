@@ -28,6 +28,7 @@ def print_kit(session: Session, file: Path, language: Language = "en") -> Recove
         identity_text=str(kit.identity),
         short_code=kit.short_code,
         origins=[kit.card.body.keyservice.origin, kit.card.body.vault.origin],
+        card_text=str(kit.card.body.card_key.fingerprint()),
         created_on=datetime.fromtimestamp(session.clock()).astimezone().date(),
         language=language,
     )
@@ -47,8 +48,10 @@ def offer_kit(terminal: Terminal, session: Session, file: Path | None, *, may_go
             "record. If you have printed it, stop here and run `carnet recovery confirm`."
         )
         answer = terminal.ask(
-            "Print it now? A file name such as kit.pdf, or nothing to stop:", otherwise="nobody can be asked here"
+            "Write the page to which file? Such as kit.pdf; nothing to stop:", otherwise="nobody can be asked here"
         )
+        if answer and Path(answer).suffix.casefold() != ".pdf":
+            raise UsageError("the page is a PDF: give it a name that ends with .pdf")
         file = Path(answer) if answer else None
     if file is not None:
         print_kit(session, file)

@@ -32,7 +32,7 @@ def move(
         target = find_compartment(access, compartment)
         found = find_document(session, [access], document)
         title = plain(found.document.metadata.title)
-        if found.document.compartment == target:
+        if found.document.compartment == target and not found.document.is_filed_apart:
             return Answer(
                 {"document": str(found.document.id), "compartment": str(target), "moved": False},
                 [Text(f"{title} is in {plain(compartment)} already.")],

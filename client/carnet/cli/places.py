@@ -4,7 +4,9 @@ A file name out of a document's metadata was chosen by whoever wrote the documen
 folder that was given, or not at all.
 """
 
+import itertools
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -62,12 +64,22 @@ def is_harmless(name: str) -> bool:
 
 def free_place(folder: Path, name: str) -> Path:
     """A file in `folder` called `name`, or with a number where that is taken."""
-    place = folder / name
-    number = 1
-    while place.is_symlink() or place.exists():
-        number += 1
-        place = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
-    return place
+    return next(place for place in _numbered(folder, name) if not (place.is_symlink() or place.exists()))
+
+
+def taken_places(folder: Path, name: str) -> Iterator[Path]:
+    """The plain files in `folder` that `free_place` passes over for `name`."""
+    for place in _numbered(folder, name):
+        if not (place.is_symlink() or place.exists()):
+            return
+        if place.is_file() and not place.is_symlink():
+            yield place
+
+
+def _numbered(folder: Path, name: str) -> Iterator[Path]:
+    yield folder / name
+    for number in itertools.count(2):
+        yield folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
 
 
 def make_folder(folder: Path) -> None:

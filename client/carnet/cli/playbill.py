@@ -16,6 +16,8 @@ from carnet.demo.holdings import Holding
 from carnet.demo.step import Chapter, Outcome, Step
 
 _WIDEST: Final = 96
+_WIDTH_OF_NO_TERMINAL: Final = 80
+"""For sentences; lines of tables stay whole there."""
 _TITLES: Final = {"vault": "The vault holds", "keyservice": "The key service holds"}
 
 
@@ -49,7 +51,8 @@ class Playbill:
         self._number += 1
         self._left = len(chapter.steps)
         self._outcomes = []
-        width = min(self._terminal.console.width, _WIDEST) - 3
+        console = self._terminal.console
+        width = (min(console.width, _WIDEST) if console.is_terminal else _WIDTH_OF_NO_TERMINAL) - 3
         self._terminal.show(
             Text(),
             Text(f"{self._number}  {chapter.title}", style="bold"),

@@ -6,11 +6,10 @@ from typing import Annotated
 from rich.text import Text
 from typer import Argument, Option
 
-from carnet.card import fetch_card
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.completion import describe_renewal
 from carnet.cli.kit import confirm_kit, print_kit, read_words
-from carnet.cli.options import CardOption, DeviceNameOption, name_device
+from carnet.cli.options import CardOption, DeviceNameOption, FingerprintOption, name_device, take_card
 from carnet.cli.passphrases import choose_passphrase
 from carnet.cli.places import check_place
 from carnet.cli.plain import plain
@@ -19,10 +18,10 @@ from carnet.cli.steps import showing_steps
 from carnet.cli.terminal import facts
 from carnet.cli.whose_record import is_patient
 from carnet.errors import UnauthenticatedError, UnlockError
-from carnet.identity import check_free, renew_account_key
+from carnet.identity import renew_account_key
 from carnet.keys import RecoverySecret
 from carnet.records import open_record
-from carnet.recovery import RecoveryKit, restore
+from carnet.recovery import RecoveryKit, check_restorable, restore
 from carnet.recovery_texts import TEXTS, Language
 from carnet.revocation import begin_renewal, complete
 from carnet.short_code import derive_short_code, format_short_code
@@ -78,8 +77,8 @@ def renew(
 ) -> Answer:
     """After somebody saw your words: new words, on a new page, and new keys. The old words then open nothing any more.
 
-    The old words are needed once more. Your other devices have to join again, and whoever used the old words may have
-    left a device of theirs: look through `carnet device list`, and remove what you do not know.
+    The old words are needed once more. Every other device is shut out, one that somebody made with the old words as
+    well; let your own join again with `carnet device pair`.
     """
     check_place(file, may_overwrite=False)
     with desk.open_session() as session:
@@ -106,19 +105,23 @@ def restore_identity(
     desk: Desk,
     *,
     card: CardOption,
+    fingerprint: FingerprintOption = None,
     words_file: WordsOption = None,
     device_name: DeviceNameOption = None,
 ) -> Answer:
     r"""Begin anew on this machine with the 24 words of a recovery kit.
 
-    If a device was lost or stolen, remove it next: `carnet device list`, then `carnet device remove`.
+    The service card says which servers there are, and whose word on practitioners counts. The page with the words has
+    the fingerprint of its key: give it, so that nobody puts a card of their own in its place. If a device was lost or
+    stolen, remove it next: `carnet device list`, then `carnet device remove`. If this is cut, run it again, with
+    the same passphrase.
 
     \b
     Example:
-      carnet --home ~/.carnet-new recovery restore --card card.jws
+      carnet --home ~/.carnet-new recovery restore --card https://vault.example --fingerprint E6kkzfuo…
     """
-    check_free(desk.home)
-    service = fetch_card(card)
+    check_restorable(desk.home)
+    service = take_card(card, fingerprint)
     words = read_words(desk.terminal, words_file)
     passphrase = choose_passphrase(desk.terminal, desk.passphrase_file)
     try:

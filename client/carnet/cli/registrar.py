@@ -1,5 +1,6 @@
 """`carnet registrar`."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from carnet.registrar import REGISTRAR_FILE, Registrar, make_registrar, open_reg
 from carnet.session import open_servers, read_clock
 from carnet.short_code import derive_short_code, format_short_code
 from carnet.short_ids import shorten
+from carnet_protocol.ids import AttestationId
 from carnet_protocol.limits import MAX_ATTESTATION_SECONDS
 from carnet_protocol.statements import Attestation, Profession, Signed
 
@@ -118,7 +120,7 @@ def list_attestations(desk: Desk) -> Answer:
     """List the attestations on file."""
     opened = _open(desk)
     now = read_clock()
-    signed = opened.attestations()
+    signed, revoked = opened.attestations(), opened.revoked()
     lines = table("Attestation", "Name", "Profession", "Organisation", "Identity", "Until")
     for one in signed:
         body = one.body
@@ -128,10 +130,10 @@ def list_attestations(desk: Desk) -> Answer:
             body.profession.value,
             plain(body.organisation),
             shorten(body.subject),
-            "over" if body.expires <= now else format_time(body.expires),
+            _until(body, revoked=revoked, now=now),
         )
     return Answer(
-        {"attestations": [_describe(one) for one in signed]},
+        {"attestations": [{**_describe(one), "revoked": one.body.id in revoked} for one in signed]},
         [lines if signed else Text("Nobody is attested.")],
     )
 
@@ -167,6 +169,12 @@ def _open(desk: Desk) -> Registrar:
     if not desk.home.has(REGISTRAR_FILE):
         raise NoHomeError(f"no registrar lives in {desk.home.path}: begin with `carnet registrar init`, or name a home")
     return open_registrar(desk.home, passphrase=read_passphrase(desk.terminal, desk.passphrase_file))
+
+
+def _until(body: Attestation, *, revoked: Collection[AttestationId], now: int) -> str:
+    if body.id in revoked:
+        return "taken back"
+    return "over" if body.expires <= now else format_time(body.expires)
 
 
 def _describe(signed: Signed[Attestation]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from carnet.cli.documents import describe_document, detail
 from carnet.cli.whose_record import RecordOption, find_document, open_readable
 
 DocumentArgument = Annotated[
-    str, Argument(metavar="DOCUMENT", help="The beginning of its id, as `carnet list` shows it, or its title.")
+    str, Argument(metavar="DOCUMENT", help="The beginning of its id, as `carnet list` shows it, or of its title.")
 ]
 
 

@@ -207,6 +207,11 @@ def facts(*pairs: tuple[str, RenderableType]) -> Table:
     return made
 
 
+def count(number: int, noun: str, *, plural: str | None = None) -> str:
+    """So many of something: `1 version`, `2 versions`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def format_size(size: int) -> str:
     """A number of bytes for a person: `812 B`, `22 KiB`, `52 MiB`."""
     amount = float(size)

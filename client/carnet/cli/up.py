@@ -28,7 +28,13 @@ def up(
     *,
     data: Annotated[Path, Option("--data", metavar="FOLDER", help="Where the servers keep everything.")],
     listen: Annotated[
-        str | None, Option("--listen", metavar="ADDRESS", help="Address to listen on; at first 127.0.0.1.")
+        str | None,
+        Option(
+            "--listen",
+            metavar="ADDRESS[:PORT]",
+            help="Address to listen on, at first 127.0.0.1; the vault takes PORT and the key service the one after it, "
+            "at first any two that are free.",
+        ),
     ] = None,
     name: Annotated[
         str | None, Option("--name", metavar="HOST", help="Name by which others reach this machine; at first ADDRESS.")
@@ -41,12 +47,13 @@ def up(
     r"""Run a vault and a key service on this machine until Ctrl-C.
 
     The first time FOLDER is made: keys, databases, a signed service card, a registrar. Later it goes on from there, on
-    the same ports; what is not given stays as it was. Off this machine's loopback, TLS is a must.
+    the same ports, which the card names; what is not given stays as it was, and what changes makes a new card, for
+    which its key must be there. Off this machine's loopback, TLS is a must.
 
     \b
     Examples:
       carnet up --data ~/carnet-servers
-      carnet up --data /srv/carnet --listen 0.0.0.0 --name carnet.example --tls-cert chain.pem --tls-key key.pem
+      carnet up --data /srv/carnet --listen 0.0.0.0:8443 --name carnet.example --tls-cert chain.pem --tls-key key.pem
     """
     deployment = prepare_deployment(
         data,

@@ -5,7 +5,7 @@ from rich.text import Text
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.exits import Exit
 from carnet.cli.plain import plain
-from carnet.cli.terminal import format_size
+from carnet.cli.terminal import count, format_size
 from carnet.cli.whose_record import RecordOption, open_readable
 from carnet.documents.listing import Document
 from carnet.documents.verification import Verification, verify_record
@@ -29,9 +29,12 @@ def verify(desk: Desk, *, record: RecordOption = None) -> Answer:
 def _answer(reports: list[Verification]) -> Answer:
     versions, size = sum(report.versions for report in reports), sum(report.size for report in reports)
     problems = [problem for report in reports for problem in report.problems]
-    shown = [Text(f"{versions} versions, {format_size(size)}: every byte is as its author left it.")]
+    counted = count(versions, "version")
+    shown = [Text(f"{counted}, {format_size(size)}: every byte is as its author left it.")]
+    if not versions:
+        shown = [Text("There is nothing to verify.")]
     if problems:
-        shown = [Text(f"{versions} versions verify, {len(problems)} things do not:", style="bold red")]
+        shown = [Text(f"Verified: {counted}. Not in order: {count(len(problems), 'thing')}.", style="bold red")]
         shown += [Text(plain(problem), style="red") for problem in problems]
     return Answer(
         {"versions": versions, "size": size, "problems": problems, "verified": not problems},

@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from carnet.access import RecordAccess, open_access
+from carnet.cli.plain import plain
 from carnet.cli.times import format_time
 from carnet.documents.listing import Document, Listing, list_documents
 from carnet.errors import GrantEndedError, NotFoundError, UsageError
@@ -114,24 +115,34 @@ def list_all(session: Session, accesses: Sequence[RecordAccess]) -> tuple[list[F
 
 
 def find_document(session: Session, accesses: Sequence[RecordAccess], text: str) -> Found:
-    """The one document whose id begins with `text`, or whose title it is. Raises `NotFoundError`."""
+    """The one document that `text` names, as `pick_document` says. Raises `NotFoundError`."""
     return pick_document(list_all(session, accesses)[0], text)
 
 
 def pick_document(documents: Sequence[Found], text: str) -> Found:
-    """The one of `documents` whose id begins with `text`, or whose title it is. Raises `NotFoundError`."""
-    by_id = [found for found in documents if is_beginning(text, found.document.id)]
-    by_title = [found for found in documents if found.document.metadata.title.casefold() == text.casefold()]
-    for matches in (by_id, by_title):
+    """The one of `documents` whose id begins with `text`, whose title it is, or begins with it, tried in this order.
+
+    Raises `NotFoundError`.
+    """
+    wanted = text.strip().casefold()
+    titles = [(found, found.document.metadata.title.casefold()) for found in documents]
+    tried = (
+        [found for found in documents if is_beginning(text, found.document.id)],
+        [found for found, title in titles if title == wanted],
+        [found for found, title in titles if wanted and title.startswith(wanted)],
+    )
+    for matches in tried:
         if len(matches) == 1:
             return matches[0]
-    reason = "several documents are called" if by_id or by_title else "no document is called, or begins with,"
-    raise NotFoundError(f"{reason} {text!r}: see `carnet list`")
+    reason = "several documents have" if any(tried) else "no document has"
+    raise NotFoundError(f"{reason} an id or a title that begins with {plain(text)!r}: see `carnet list`")
 
 
 def find_compartment(access: RecordAccess, name: str) -> CompartmentId:
     """The patient's compartment called `name`. Raises `NotFoundError`, naming those there are."""
     names = compartment_names(access)
+    if not names:
+        raise NotFoundError("your record has no parts yet: run `carnet record open`")
     for compartment, known in names.items():
         if known.casefold() == name.casefold():
             return compartment

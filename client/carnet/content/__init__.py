@@ -8,6 +8,8 @@ Key and context come from the caller, who binds the version's identity into the 
 servers or statements.
 """
 
+from carnet.content.commitment import commit_metadata
+from carnet.content.copies import is_copy
 from carnet.content.crew import OnProgress
 from carnet.content.errors import (
     ContentRefusedError,
@@ -40,6 +42,8 @@ __all__ = [
     "RefusalReason",
     "SealedContent",
     "SourceChangedError",
+    "commit_metadata",
+    "is_copy",
     "open_bytes",
     "open_file",
     "open_metadata",

@@ -1,6 +1,6 @@
-"""The commitment to a plaintext, keyed so that it says nothing (spec `document.md`, "Plaintext commitment").
+"""The commitments to plaintext and metadata, keyed so that they say nothing (spec `document.md`, "Commitments").
 
-It survives a reseal: whoever reads the new ciphertext still checks that its plaintext is what the author signed.
+They survive a reseal: whoever reads the new ciphertexts still checks that what they say is what the author signed.
 """
 
 from typing import Final
@@ -13,6 +13,7 @@ from carnet_protocol.suites import Suite
 
 _LEAF: Final = b"\x00"
 _NODE: Final = b"\x01"
+_METADATA: Final = b"\x02"
 
 
 def count_plaintext_leaves(true_size: int) -> int:
@@ -39,3 +40,10 @@ def commit_plaintext(
     match suite:
         case Suite.X25519_MLKEM768:
             return blake3(joined, key=commitment_key.reveal()).digest()
+
+
+def commit_metadata(suite: Suite, commitment_key: CommitmentKey, metadata: bytes) -> bytes:
+    """Commitment to the metadata, the canonical JSON without padding: K(k, 0x02 || metadata)."""
+    match suite:
+        case Suite.X25519_MLKEM768:
+            return blake3(_METADATA + metadata, key=commitment_key.reveal()).digest()

@@ -6,12 +6,12 @@ Every error of the system leaves here as `LocalFileError`.
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol, Self
 
 from carnet.content.errors import ContentRefusedError, LocalFileError, RefusalReason, SourceChangedError
+from carnet.draft import Draft
 
 _UNSUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -161,17 +161,16 @@ class MemoryTarget:
 
 
 class Placement:
-    """A file that comes to its place, all at once, when it is complete; until then it lies beside it, for no one else.
+    """A file that comes to its place, all at once, when it is complete; until then nobody else finds it.
 
     What stood at the place before is replaced. Left without `place`, it is removed.
     """
 
     def __init__(self, destination: str | os.PathLike[str]) -> None:
         self._destination = Path(destination)
-        self._temporary = self._destination.parent / f".carnet-{secrets.token_hex(8)}.part"
         with wrapping_system_errors():
-            self.descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._is_open = True
+            self._draft = Draft(self._destination.parent)
+        self.descriptor = self._draft.descriptor
 
     def __enter__(self) -> Self:
         return self
@@ -184,16 +183,9 @@ class Placement:
         with wrapping_system_errors():
             if before_placing is not None:
                 before_placing(self.descriptor)
-            self._close()
-            self._temporary.replace(self._destination)
+            self._draft.replace(self._destination)
+            self._draft.close()
 
     def abandon(self) -> None:
         """Removes the file unless it was placed."""
-        self._close()
-        with contextlib.suppress(FileNotFoundError):
-            self._temporary.unlink()
-
-    def _close(self) -> None:
-        if self._is_open:
-            self._is_open = False
-            os.close(self.descriptor)
+        self._draft.close()

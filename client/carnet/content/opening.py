@@ -3,7 +3,7 @@
 1. Sizes and leaf list match the author's digest: `SealedContent` exists only so.
 2. Each leaf matches the list before it is decrypted.
 3. It decrypts at its place, and the last one proves the end.
-4. What follows the document is zeros. Only now the leaf is written, to a file that lies beside its place.
+4. What follows the document is zeros. Only now the leaf is written, to a file that is not at its place yet.
 5. The whole plaintext is the one that the author committed to.
 6. The file gets its place.
 """

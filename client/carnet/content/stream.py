@@ -13,7 +13,7 @@ from carnet_protocol.limits import LEAF_BYTES
 
 
 class OpenedStream:
-    """Takes a ciphertext from its front to its end and writes what it proved beside `destination`.
+    """Takes a ciphertext from its front to its end and writes what it proved to a draft of `destination`.
 
     Each leaf is checked, decrypted and written when its last byte is there. Only `finalize` proves that the document is
     complete, and gives it its place; left without it, nothing remains. After a refusal the stream is dead. A transfer
@@ -34,7 +34,7 @@ class OpenedStream:
         context: bytes,
         commitment_key: CommitmentKey,
     ) -> None:
-        """Raises `LocalFileError` if nothing can be written beside `destination`."""
+        """Raises `LocalFileError` if nothing can be written in the folder of `destination`."""
         self._sealed = sealed
         self._opener = LeafOpener(sealed, content_key=content_key, context=context, commitment_key=commitment_key)
         self._ciphertext = memoryview(bytearray(min(MOST_LEAF_BYTES, sealed.ciphertext_size)))

@@ -79,6 +79,7 @@ def print_kit(stage: Stage) -> str:
         identity_text=str(kit.identity),
         short_code=kit.short_code,
         origins=[stage.deployment.address.keyservice_origin, stage.deployment.address.vault_origin],
+        card_text=str(kit.card.body.card_key.fingerprint()),
         created_on=datetime.fromtimestamp(session.clock()).astimezone().date(),
     )
     words = RecoverySecret.from_words(" ".join(kit.words))

@@ -14,7 +14,6 @@ from carnet.deployment.supervisor import running
 from carnet.documents.deposit import NewVersion
 from carnet.documents.metadata import DocumentKind
 from carnet.documents.reading import open_document
-from carnet.errors import UsageError
 from carnet.home import Home
 from carnet.identity import make_identity, register
 from carnet.keys import RecoverySecret
@@ -91,10 +90,8 @@ class Stage:
 
     @classmethod
     def build(cls, path: Path, exits: ExitStack) -> Self:
-        """The stage in the new or empty folder `path`, with documents made on the spot. Raises `UsageError`."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} is there already and not empty: name a new folder")
-        (path / "documents").mkdir(mode=0o700, parents=True)
+        """The stage in the folder `path`, which holds nothing of another, with documents made on the spot."""
+        (path / "documents").mkdir(mode=0o700)
         passphrase = secrets.token_urlsafe(_PASSPHRASE_BYTES)
         replace_file(path / "passphrase", (passphrase + "\n").encode())
         seed = secrets.randbelow(_SEED)

@@ -4,8 +4,10 @@
 any other address   TLS, with a certificate for the name by which others reach it
 """
 
+import errno
 import ipaddress
 import json
+import re
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from carnet_protocol.statements.deployment import Origin
 
 LOOPBACK: Final = "127.0.0.1"
 _FORMAT: Final = "carnet.deployment.v1"
+_LISTEN: Final = re.compile(r"(?P<host>[^:\[\]]+|\[[^\[\]]+\]):(?P<port>[0-9]{1,6})")
+_MAX_PORT: Final = 65535
 _ORIGIN: Final = TypeAdapter[str](Origin)
 _WILDCARDS: Final = {"0.0.0.0", "::"}  # noqa: S104  refused as a name, not listened on
 
@@ -71,12 +75,15 @@ class Address:
         return (json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n").encode()
 
     @classmethod
-    def choose(cls, *, listen: str, name: str | None, tls_certificate: Path | None, tls_key: Path | None) -> Self:
-        """A new address with two free ports."""
-        vault_port, keyservice_port = find_free_ports(listen)
+    def choose(
+        cls, *, listen: str | None, name: str | None, tls_certificate: Path | None, tls_key: Path | None
+    ) -> Self:
+        """A new address, on the ports that `listen` asks for or on two free ones."""
+        host, port = _parse_listen(listen or LOOPBACK)
+        vault_port, keyservice_port = find_free_ports(host, port)
         return cls(
-            listen=listen,
-            name=name or listen,
+            listen=host,
+            name=name or host,
             vault_port=vault_port,
             keyservice_port=keyservice_port,
             tls_certificate=_absolute(tls_certificate),
@@ -86,12 +93,16 @@ class Address:
     def change(
         self, *, listen: str | None, name: str | None, tls_certificate: Path | None, tls_key: Path | None
     ) -> "Address":
-        """The same ports, with what is given in the place of what was."""
+        """What is given in the place of what was; the same ports, unless `listen` asks for others."""
+        host, port = _parse_listen(listen) if listen else (self.listen, None)
+        ports = self.vault_port, self.keyservice_port
+        if port is not None and ports != (port, port + 1):
+            ports = find_free_ports(host, port)
         return Address(
-            listen=listen or self.listen,
-            name=name or (listen if listen and self.name == self.listen else self.name),
-            vault_port=self.vault_port,
-            keyservice_port=self.keyservice_port,
+            listen=host,
+            name=name or (host if self.name == self.listen else self.name),
+            vault_port=ports[0],
+            keyservice_port=ports[1],
             tls_certificate=_absolute(tls_certificate) or self.tls_certificate,
             tls_key=_absolute(tls_key) or self.tls_key,
         )
@@ -119,16 +130,35 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def find_free_ports(listen: str) -> tuple[int, int]:
-    """Two ports on which nobody listens now. Raises `UsageError` for an address that is not this machine's."""
-    family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+def find_free_ports(host: str, port: int | None = None) -> tuple[int, int]:
+    """Two ports on which nobody listens now: `port` and the next one, or any.
+
+    Raises `UsageError` for an address that is not this machine's and for ports that are taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as first, socket.socket(family) as second:
         try:
-            first.bind((listen, 0))
-            second.bind((listen, 0))
+            for offset, one in enumerate((first, second)):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind((host, 0 if port is None else port + offset))
         except OSError as error:
-            raise UsageError(f"{listen} is no address of this machine: give one of `ip address`") from error
+            if port is not None and error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                raise UsageError(
+                    f"ports {port} and {port + 1} of {host} are not both free: name another, or none to take any two"
+                ) from error
+            raise UsageError(f"{host} is no address of this machine: give one of `ip address`") from error
         return int(first.getsockname()[1]), int(second.getsockname()[1])
+
+
+def _parse_listen(text: str) -> tuple[str, int | None]:
+    """Host and port of `HOST`, `HOST:PORT` or `[HOST]:PORT`; an IPv6 address with a port has brackets."""
+    match = _LISTEN.fullmatch(text)
+    if match is None:
+        return text, None
+    port = int(match["port"])
+    if not 0 < port < _MAX_PORT:
+        raise UsageError(f"{port} is no port with another after it: give one from 1 to {_MAX_PORT - 1}")
+    return match["host"].strip("[]"), port
 
 
 def _absolute(path: Path | None) -> str | None:

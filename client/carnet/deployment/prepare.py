@@ -1,27 +1,25 @@
 """Preparing a deployment's folder: keys, service card, settings. Makes what is missing, changes what moved.
 
-The card is signed again, with the next serial, only when an address changed; keys are never replaced.
+The card is signed again, with the next serial, only when an address changed, and only then is its key needed. Keys are
+made before the first card and never again: one that is gone is asked for.
 """
 
 import json
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from carnet.card import parse_card
-from carnet.deployment.address import LOOPBACK, Address, parse_address
-from carnet.deployment.folder import SERVERS, Folder, load_or_make_seed, load_or_make_signer
+from carnet.deployment.address import Address, parse_address
+from carnet.deployment.certificate import check_certificate
+from carnet.deployment.folder import LOG_KEY, SERVER_KEY, SERVERS, Folder, load_signer
 from carnet.errors import HomeError, UsageError
 from carnet.whole_file import replace_file
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Server, ServiceCard, Signed
 from carnet_protocol.suites import WRITE_SUITE
-
-_MASTER_KEY: Final = "master-1.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,64 +54,76 @@ def prepare_deployment(
     """
     folder = Folder(path.absolute())
     folder.check_own()
+    if folder.path.exists():
+        with folder.hold():
+            pass  # running servers would not follow what changes here
     if folder.address.exists():
         address = parse_address(_read(folder.address)).change(
             listen=listen, name=name, tls_certificate=tls_certificate, tls_key=tls_key
         )
     else:
-        address = Address.choose(listen=listen or LOOPBACK, name=name, tls_certificate=tls_certificate, tls_key=tls_key)
-    _check_certificate(address)
+        address = Address.choose(listen=listen, name=name, tls_certificate=tls_certificate, tls_key=tls_key)
+    if address.tls_certificate is not None and address.tls_key is not None:
+        check_certificate(Path(address.tls_certificate), Path(address.tls_key), name=address.name)
     folder.create()
+    now = int(time.time()) if now is None else now
+    if folder.is_begun:
+        folder.check_master_key()
+        card = _renew_card(folder, address, now=now)
+    else:
+        folder.make_keys()
+        card = _sign_first_card(folder, address, registrar_key(folder.registrar), now=now)
+    # All that can be refused was: from here on the folder changes. The address comes first; a card that does not follow
+    # it is signed at the next start.
     replace_file(folder.address, address.formatted())
-    load_or_make_seed(folder.keys("keyservice") / _MASTER_KEY)
-    card = _renew_card(folder, address, registrar_key, now=int(time.time()) if now is None else now)
+    replace_file(folder.card, card.text.encode("ascii"), mode=0o644)
     for server in SERVERS:
         replace_file(folder.settings(server), _format_settings(folder, server, address))
     return Deployment(folder, address, card)
 
 
-def _check_certificate(address: Address) -> None:
-    """Check that certificate and key can be used together. Raises `UsageError`."""
-    if address.tls_certificate is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(address.tls_certificate, address.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"{address.tls_certificate} and {address.tls_key} are no certificate with its key, in PEM: give those"
-        ) from error
+def _sign_first_card(folder: Folder, address: Address, registrar: Ed25519PublicKey, *, now: int) -> Signed[ServiceCard]:
+    card_key = load_signer(folder.card_key)
+    return Signed.sign(_describe(folder, address, (registrar,), card_key.public_key, serial=1, now=now), card_key)
 
 
-def _renew_card(
-    folder: Folder, address: Address, registrar_key: Callable[[Path], Ed25519PublicKey], *, now: int
-) -> Signed[ServiceCard]:
+def _renew_card(folder: Folder, address: Address, *, now: int) -> Signed[ServiceCard]:
     """The card as it stands if it still says the truth, else its next serial."""
-    card_key = load_or_make_signer(folder.card_key)
-    if folder.card.exists():
-        card = parse_card(_read(folder.card).decode("ascii", errors="replace"))
-        registrars = tuple(Ed25519PublicKey(key.raw) for key in card.body.registrars)
-        serial, issued_at = card.body.serial, card.body.issued_at
-        if card.body == _describe(folder, address, registrars, card_key, serial=serial, now=issued_at):
-            return card
-        serial += 1
-    else:
-        registrars, serial = (registrar_key(folder.registrar),), 1
-    card = Signed.sign(_describe(folder, address, registrars, card_key, serial=serial, now=now), card_key)
-    replace_file(folder.card, card.text.encode("ascii"), mode=0o644)
-    return card
+    if not folder.card.exists():
+        raise HomeError(f"{folder.card} is gone: bring it back, from the home of anyone who uses these servers")
+    card = parse_card(_read(folder.card).decode("ascii", errors="replace"))
+    public_key = Ed25519PublicKey(card.body.card_key.raw)
+    registrars = tuple(Ed25519PublicKey(key.raw) for key in card.body.registrars)
+    serial, issued_at = card.body.serial, card.body.issued_at
+    if card.body == _describe(folder, address, registrars, public_key, serial=serial, now=issued_at):
+        return card
+    card_key = _load_card_key(folder, public_key)
+    return Signed.sign(_describe(folder, address, registrars, public_key, serial=serial + 1, now=now), card_key)
+
+
+def _load_card_key(folder: Folder, public_key: Ed25519PublicKey) -> Signer:
+    """The key that signed the card. Raises `UsageError` if it is kept elsewhere, `HomeError` if it is another."""
+    if not folder.card_key.exists():
+        raise UsageError(
+            f"the service card has to be signed anew, and its key is not here: bring {folder.card_key} back"
+        )
+    card_key = load_signer(folder.card_key)
+    if card_key.public_key != public_key:
+        raise HomeError(f"{folder.card_key} is not the key that signed {folder.card}: bring that one back")
+    return card_key
 
 
 def _describe(
     folder: Folder,
     address: Address,
     registrars: tuple[Ed25519PublicKey, ...],
-    card_key: Signer,
+    card_key: Ed25519PublicKey,
     *,
     serial: int,
     now: int,
 ) -> ServiceCard:
     return ServiceCard(
-        card_key=card_key.public_key,
+        card_key=card_key,
         serial=serial,
         name=f"Carnet at {address.name}",
         vault=_describe_server(folder, "vault", address.vault_origin),
@@ -128,8 +138,8 @@ def _describe(
 def _describe_server(folder: Folder, name: str, origin: str) -> Server:
     return Server(
         origin=origin,
-        key=load_or_make_signer(folder.keys(name) / "server.key").public_key,
-        log_key=load_or_make_signer(folder.keys(name) / "log.key").public_key,
+        key=load_signer(folder.keys(name) / SERVER_KEY).public_key,
+        log_key=load_signer(folder.keys(name) / LOG_KEY).public_key,
     )
 
 

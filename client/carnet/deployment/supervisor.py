@@ -75,10 +75,11 @@ class Servers:
 
 @contextmanager
 def running(deployment: Deployment) -> Iterator[Servers]:
-    """Both servers of `deployment`, for as long as the block lasts."""
-    servers = Servers(deployment)
-    servers.start()
-    try:
-        yield servers
-    finally:
-        servers.stop()
+    """Both servers of `deployment`, for as long as the block lasts. Raises `HomeBusyError` if somebody runs them."""
+    with deployment.folder.hold():
+        servers = Servers(deployment)
+        servers.start()
+        try:
+            yield servers
+        finally:
+            servers.stop()

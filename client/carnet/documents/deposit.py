@@ -18,6 +18,7 @@ from carnet.content import (
     ContentKey,
     MetadataKey,
     SealedContent,
+    commit_metadata,
     seal_bytes,
     seal_metadata,
     wrapping_system_errors,
@@ -131,9 +132,9 @@ def sign_version(
     session: Session, access: RecordAccess, new: NewVersion, keys: VersionKeys, sealed: SealedContent
 ) -> SealedVersion:
     """Seal the metadata of `new` and sign its manifest."""
-    metadata = new.metadata(size=sealed.true_size, commitment_key=keys.commitment_key)
+    metadata = new.metadata(size=sealed.true_size, commitment_key=keys.commitment_key).formatted()
     sealed_metadata, metadata_digest = seal_metadata(
-        metadata.formatted(), metadata_key=keys.metadata_key, context=keys.identity.metadata_context()
+        metadata, metadata_key=keys.metadata_key, context=keys.identity.metadata_context()
     )
     manifest = session.sign(
         Manifest(
@@ -150,6 +151,7 @@ def sign_version(
             ciphertext_size=sealed.ciphertext_size,
             metadata_digest=Sha256Digest(metadata_digest.raw),
             plaintext_commitment=sealed.plaintext_commitment,
+            metadata_commitment=commit_metadata(keys.identity.suite, keys.commitment_key, metadata),
             created_at=session.clock(),
         )
     )

@@ -4,14 +4,14 @@ One document that does not verify is reported and keeps none of the others back.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from carnet.access import RecordAccess, release
 from carnet.capsules import open_inner
 from carnet.content import MetadataKey, open_metadata
-from carnet.documents.metadata import Metadata, parse_metadata
+from carnet.documents.metadata import Metadata, parse_committed
 from carnet.documents.versions import Authors, Version, recipient_key, verify_capsule, verify_entry
 from carnet.errors import DataError, RefusedError, RollbackError, VerificationError
 from carnet.session import Session
@@ -23,9 +23,8 @@ from carnet_protocol.api import (
     VersionEntry,
     VersionsView,
 )
-from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.ids import CompartmentId, DocumentId
+from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash
 from carnet_protocol.limits import MAX_PAGE
 from carnet_protocol.statements import Manifest, Signed, Tombstone
 from carnet_protocol.tuples import KeyRole
@@ -49,6 +48,16 @@ class Document:
     @property
     def compartment(self) -> CompartmentId | None:
         """Where it is filed; None under a single-document grant."""
+        filings = self.version.filings
+        return filings[-1].body.compartment if filings else self._sealed_in
+
+    @property
+    def is_filed_apart(self) -> bool:
+        """Whether it was deposited elsewhere after a move: the patient alone sees it until it is moved again."""
+        return self.compartment != self._sealed_in
+
+    @property
+    def _sealed_in(self) -> CompartmentId | None:
         recipient = self.version.metadata_capsule.compartment
         return None if recipient is None else recipient.compartment
 
@@ -74,17 +83,14 @@ def list_documents(session: Session, access: RecordAccess) -> Listing:
     """The newest version of every document that `access` covers. Raises a `TransportError` or a `DataError`."""
     authors = Authors(session, access)
     entries: list[VersionEntry] = []
-    tombstones: list[Signed[Tombstone]] = []
-    unproven: list[Problem] = []
+    texts: list[str] = []
     for page in _pages(session, access):
         authors.learn_grants(page.deposit_grants)
         entries += page.documents
-        for text in page.tombstones:
-            try:
-                tombstones.append(_verify_tombstone(text, access, authors))
-            except DataError as error:
-                unproven.append(Problem("a removed document", str(error)))
+        texts += page.tombstones
     documents, problems = open_entries(session, access, authors, entries)
+    authorship = {document.id: document.version.manifest.body.author for document in documents}
+    tombstones, unproven = _verify_tombstones(session, access, authors, texts, authorship)
     problems += unproven
     older = find_older(session, access, [document.version for document in documents])
     problems += [Problem(str(document), _OLDER) for document in sorted(older)]
@@ -128,16 +134,20 @@ def list_versions(session: Session, access: RecordAccess, document: DocumentId) 
     authors.learn_grants(view.deposit_grants)
     documents, problems = open_entries(session, access, authors, view.versions)
     documents.sort(key=lambda opened: opened.version.number)
+    if not view.versions or any(version.id != document for version in documents):
+        raise VerificationError("the vault shows no version, or one of another document: nothing was used")
     is_whole = access.grant is None or not access.grant.body.documents
     if is_whole and documents and documents[0].version.number != 1:
         raise VerificationError("the first versions of this document are missing: nothing was used")
     for before, after in itertools.pairwise(documents):
         if (
-            after.id != document
-            or after.version.number != before.version.number + 1
+            after.version.number != before.version.number + 1
             or after.version.manifest.body.previous != before.version.manifest.hash
+            or after.version.filings != before.version.filings
         ):
             raise VerificationError("the versions of this document do not form a chain: nothing was used")
+    if is_whole and not problems:
+        check_not_older(session, access, documents[-1].version)
     return Listing(tuple(documents), tuple(problems), ())
 
 
@@ -218,7 +228,7 @@ def open_listed(access: RecordAccess, version: Version, inner: bytes | None) -> 
         metadata_key=key,
         context=version.identity.metadata_context(),
     )
-    return key, parse_metadata(text)
+    return key, parse_committed(text, version.manifest.body)
 
 
 def metadata_item(version: Version) -> ReleaseItem:
@@ -245,16 +255,45 @@ def grant_query(access: RecordAccess) -> dict[str, str | int | None]:
     return {"grant": None if access.grant_hash is None else str(access.grant_hash)}
 
 
-def _verify_tombstone(text: str, access: RecordAccess, authors: Authors) -> Signed[Tombstone]:
-    try:
-        signed = Signed.parse(text, Tombstone)
-        if signed.body.record != access.record:
-            raise VerificationError("a tombstone is of another record")
-        person: Person = authors.person(signed.body.by)
-        signed.verify(person.enrolled_key(signed.body.device))
-    except ProtocolError as error:
-        raise VerificationError(f"a tombstone is nobody's ({error})") from error
-    return signed
+def _verify_tombstones(
+    session: Session,
+    access: RecordAccess,
+    authors: Authors,
+    texts: Sequence[str],
+    authorship: Mapping[DocumentId, IdentityHash],
+) -> tuple[list[Signed[Tombstone]], list[Problem]]:
+    """The tombstones in `texts` that count, and what is wrong with others.
+
+    1. It is of this record, and by the patient or the document's author: `authorship` has the authors of the documents
+       that are shown, the pins those of what was shown before. Whose a document is that this client never saw, it
+       cannot tell; an author's tombstone of one is passed over, for there is nothing that it could hide.
+    2. A device signed it that counted then.
+    """
+    tombstones: list[Signed[Tombstone]] = []
+    problems: list[Problem] = []
+    for text in texts:
+        name = "a removed document"
+        try:
+            # 1
+            signed = Signed.parse(text, Tombstone)
+            body, name = signed.body, str(signed.body.document)
+            if body.record != access.record:
+                raise VerificationError("a tombstone is of another record")
+            if body.by != access.patient.identity:
+                author = authorship.get(body.document) or session.pins.author_of(access.record, body.document)
+                if author is None:
+                    continue
+                if body.by != author:
+                    raise VerificationError("a tombstone is neither its author's nor the patient's: it removes nothing")
+            # 2
+            signed.verify(authors.person(body.by).device_key(body.device, at=body.issued_at))
+        except ProtocolError as error:
+            problems.append(Problem(name, f"a tombstone does not count ({error})"))
+        except DataError as error:
+            problems.append(Problem(name, str(error)))
+        else:
+            tombstones.append(signed)
+    return tombstones, problems
 
 
 def _age(document: Document) -> tuple[str, int, str]:

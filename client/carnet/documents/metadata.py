@@ -3,21 +3,27 @@
 Every string in it comes from somebody else: it is shown as text, and decides nothing.
 """
 
+import hmac
 import unicodedata
 from datetime import date
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from carnet.content import CommitmentKey, commit_metadata
 from carnet.errors import VerificationError
 from carnet_protocol.encoding import format_canonical_json, parse_canonical_json
 from carnet_protocol.errors import MalformedError
 from carnet_protocol.ids import FixedBytes
 from carnet_protocol.limits import MAX_DOCUMENT_BYTES
+from carnet_protocol.statements import Manifest
+from carnet_protocol.suites import parse_suite
 from carnet_protocol.wire import ShortText, WireModel
 
 FORMAT: Final = "carnet.metadata.v1"
 MAX_FILE_NAME_BYTES: Final = 255
+_MOST_STEM_BYTES: Final = 120
+"""Of a name made of a title: with its ending, and a number where it is taken, far from what any system allows."""
 _MEDIA_TYPE: Final = r"^[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*$"
 
 
@@ -90,6 +96,19 @@ def parse_metadata(text: bytes) -> Metadata:
     return metadata
 
 
+def parse_committed(text: bytes, manifest: Manifest) -> Metadata:
+    """The metadata that `text` is, if the author of `manifest` committed to it. Raises `VerificationError`.
+
+    A reseal by the patient gives a new ciphertext; this says that its title, kind, date and the rest are still the
+    author's.
+    """
+    metadata = parse_metadata(text)
+    commitment = commit_metadata(parse_suite(manifest.suite), CommitmentKey(metadata.commitment_key.raw), text)
+    if not hmac.compare_digest(commitment, manifest.metadata_commitment):
+        raise VerificationError("a document's title and what else is said of it are not what its author signed")
+    return metadata
+
+
 def _against_the_rules() -> VerificationError:
     return VerificationError("a document's metadata is against the rules: its author's program is too new, or wrong")
 
@@ -97,7 +116,9 @@ def _against_the_rules() -> VerificationError:
 def safe_file_name(title: str, media_type: str) -> str:
     """A file name for a document that brings none: its title in letters and digits, and an ending for its type."""
     kept = "".join(character if character.isalnum() else "-" for character in unicodedata.normalize("NFC", title))
-    words = "-".join(part for part in kept.split("-") if part)[:80] or "document"
+    joined = "-".join(part for part in kept.split("-") if part)
+    # Marks that combine with the letter before them were no letters; so a cut between characters parts nothing.
+    words = joined.encode()[:_MOST_STEM_BYTES].decode(errors="ignore") or "document"
     if words.upper() in _DEVICES:
         words = f"document-{words}"
     return words + _ENDINGS.get(media_type, ".bin")

@@ -16,7 +16,7 @@ from carnet.session import Session
 from carnet_protocol.api import Capsule, PersonView, VersionEntry
 from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.ids import DocumentId, IdentityHash, Sha256Digest, StatementHash
+from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, Sha256Digest, StatementHash
 from carnet_protocol.statements import Filing, Grant, Manifest, Permission, Reseal, Signed
 from carnet_protocol.suites import parse_suite
 from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, PersonalLock, WrapTuple
@@ -24,7 +24,10 @@ from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, Pers
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One verified version: the author's manifest, the patient's newest reseal if any, and its metadata capsule."""
+    """One verified version: the author's manifest, the patient's newest reseal if any, and its metadata capsule.
+
+    `filings` are those of its document, oldest first; the patient alone sees them.
+    """
 
     manifest: Signed[Manifest]
     reseal: Signed[Reseal] | None
@@ -61,11 +64,12 @@ class Version:
         """What a client pins of it, where it is the newest version shown."""
         return SeenDocument(
             document=self.document,
+            author=self.manifest.body.author,
             version=self.number,
             manifest=self.manifest.hash,
             previous=self.manifest.body.previous,
             reseals=0 if self.reseal is None else self.reseal.body.serial,
-            filings=len(self.filings) if by_patient else None,
+            filings=tuple(signed.hash for signed in self.filings) if by_patient else None,
         )
 
     @property
@@ -120,6 +124,11 @@ class Authors:
         except ProtocolError as error:
             raise VerificationError(f"a document is not its author's ({error})") from error
 
+    def deposited_in(self, manifest: Signed[Manifest]) -> CompartmentId | None:
+        """Where `manifest`, verified, was deposited as its grant says; None for the patient's own."""
+        grant = None if manifest.body.grant is None else self._grants[manifest.body.grant]
+        return None if grant is None else grant.body.compartments[0]
+
     def person(self, identity: IdentityHash) -> Person:
         """The verified author `identity`. Raises a `DataError` or a `TransportError`."""
         known = self._people.get(identity)
@@ -150,9 +159,12 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
 
     1. The manifest is of this record; its document id is the hash of record, author and salt.
     2. Its author had the right, and signed it.
-    3. The reseal, if any, is the patient's and names the manifest.
+    3. The reseal, if any, is the patient's and names the manifest. The filings, which the patient alone sees, are the
+       patient's, of this document, and form a chain.
     4. The metadata ciphertext has its digest.
     5. The capsule names this version, its metadata key, and a lock that this access knows.
+    6. For the patient: a first version is in the compartment where it was filed last, or else deposited. A later one
+       may be where its author deposited it after the document was moved.
 
     Raises `VerificationError` or a `TransportError`.
     """
@@ -166,7 +178,7 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
         authors.verify(manifest)
         # 3
         reseal = None if entry.reseal is None else _verify_reseal(entry.reseal, manifest, access.patient)
-        filings = tuple(_verify_filing(text, manifest, access.patient) for text in entry.filings)
+        filings = _verify_filings(entry.filings, manifest, access.patient) if access.grant is None else ()
     except ProtocolError as error:
         raise VerificationError(f"a document's statements are not in order ({error})") from error
     version = Version(manifest, reseal, entry.metadata, entry.metadata_capsule, filings)
@@ -175,6 +187,12 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
         raise VerificationError("a document's metadata is not what its author signed")
     # 5
     verify_capsule(access, version, entry.metadata_capsule, KeyRole.METADATA)
+    # 6
+    if access.grant is None and version.number == 1:
+        place = filings[-1].body.compartment if filings else authors.deposited_in(manifest)
+        recipient = entry.metadata_capsule.compartment
+        if place is not None and (recipient is None or recipient.compartment != place):
+            raise VerificationError("a document is shown in another part of the record than where it was put")
     return version
 
 
@@ -214,15 +232,23 @@ def _verify_reseal(text: str, manifest: Signed[Manifest], patient: Person) -> Si
     if signed.body.manifest != manifest.hash or signed.body.record != manifest.body.record:
         raise VerificationError("a reseal is of another document")
     if signed.body.suite != manifest.body.suite:
-        raise VerificationError("a reseal changes the suite, which its author's commitment does not allow")
-    # By any device of the patient, shut out since or not: the author's commitment binds what it may have changed.
-    signed.verify(patient.enrolled_key(signed.body.device))
+        raise VerificationError("a reseal changes the suite, which its author's commitments do not allow")
+    # The author's commitments bind all that it may have changed. What a lost device resealed before its removal stays:
+    # the old ciphertext is gone, and no later reseal replaces it.
+    signed.verify(patient.unremoved_key(signed.body.device, at=signed.body.issued_at))
     return signed
 
 
-def _verify_filing(text: str, manifest: Signed[Manifest], patient: Person) -> Signed[Filing]:
-    signed = Signed.parse(text, Filing)
-    if signed.body.document != manifest.body.document or signed.body.record != manifest.body.record:
-        raise VerificationError("a filing is of another document")
-    signed.verify(patient.enrolled_key(signed.body.device))
-    return signed
+def _verify_filings(texts: Sequence[str], manifest: Signed[Manifest], patient: Person) -> tuple[Signed[Filing], ...]:
+    filings: list[Signed[Filing]] = []
+    for serial, text in enumerate(texts, start=1):
+        signed = Signed.parse(text, Filing)
+        if signed.body.document != manifest.body.document or signed.body.record != manifest.body.record:
+            raise VerificationError("a filing is of another document")
+        previous = filings[-1].hash if filings else None
+        if signed.body.serial != serial or signed.body.previous != previous:
+            raise VerificationError("the filings of a document do not form a chain")
+        # What a lost device filed before its removal stays where it is, until the patient files it again.
+        signed.verify(patient.unremoved_key(signed.body.device, at=signed.body.issued_at))
+        filings.append(signed)
+    return tuple(filings)

@@ -77,10 +77,8 @@ def upgrade() -> None:
         sa.Column("current", sa.LargeBinary(), nullable=False),
         sa.Column("serial", _INTEGER, autoincrement=False, nullable=False),
         sa.Column("root_key", sa.LargeBinary(), nullable=False),
-        sa.Column("root_fingerprint", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["current"], ["statements.hash"], name="fk_people_current_statements"),
         sa.PrimaryKeyConstraint("identity", name="pk_people"),
-        sa.UniqueConstraint("root_fingerprint", name="uq_people_root_fingerprint"),
         sqlite_strict=True,
     )
     op.create_table(
@@ -302,6 +300,9 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("identity", sa.LargeBinary(), nullable=False),
         sa.Column("identity_statement", sa.LargeBinary(), nullable=False),
+        sa.Column("root_fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("event", _INTEGER, nullable=False),
+        sa.ForeignKeyConstraint(["event"], ["events.position"], name="fk_recoveries_event_events"),
         sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_recoveries_hash_statements"),
         sa.ForeignKeyConstraint(["identity"], ["people.identity"], name="fk_recoveries_identity_people"),
         sa.ForeignKeyConstraint(
@@ -312,6 +313,9 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_recoveries_identity", "recoveries", ["identity"], unique=False)
+    op.create_index(
+        "ix_recoveries_root_fingerprint_recoveries_event", "recoveries", ["root_fingerprint", "event"], unique=False
+    )
     op.create_table(
         "removals",
         sa.Column("hash", sa.LargeBinary(), nullable=False),

@@ -8,7 +8,6 @@ from carnet_keyservice.recovery.queries import load_recoveries
 from carnet_protocol.api import RecoveryView
 from carnet_protocol.errors import ErrorCode
 from carnet_server.calls import SignedCall
-from carnet_server.errors import RefusedError
 from carnet_server.people.queries import load_bundle
 from carnet_server.routes import ROOTS, Router
 
@@ -29,9 +28,9 @@ def read_recovery(call: SignedCall[None]) -> RecoveryView:
 
     def work(connection: Connection, now: int) -> RecoveryView:
         del now
-        recoveries = load_recoveries(connection, call.principal.person)
-        if not recoveries:
-            raise RefusedError("no_recovery")
-        return RecoveryView(person=load_bundle(connection, call.principal.person), recoveries=recoveries)
+        return RecoveryView(
+            person=load_bundle(connection, call.principal.person),
+            recoveries=load_recoveries(connection, call.principal.person),
+        )
 
     return call.read(work)

@@ -1,8 +1,8 @@
 """What a principal may see of a record: `/v1/records/{record}/access`, `/grants`, `/v1/inbox`."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from carnet_protocol.api.people import Jws, PersonBundle
 from carnet_protocol.api.statements import SealedKey
@@ -32,14 +32,27 @@ class GrantsView(WireModel):
 
 
 class InboxEntry(WireModel):
-    """A grant to the principal, or to one whom the principal succeeds, that has not ended."""
+    """A grant to the principal, or to one whom the principal succeeds, that has not ended.
+
+    `patient` is the place of the patient's statements in the `patients` of the page.
+    """
 
     grant: Jws
-    patient: PersonBundle
+    patient: Annotated[int, Field(ge=0)]
 
 
 class Inbox(WireModel):
-    """`GET /v1/inbox?after=`: grants to the principal, by grant hash; `next` is the cursor of the next page."""
+    """`GET /v1/inbox?after=`: grants to the principal, by grant hash; `next` is the cursor of the next page.
+
+    A patient has each of a page's statements in it once, however many grants are theirs.
+    """
 
     entries: Annotated[tuple[InboxEntry, ...], Field(strict=False)]
+    patients: Annotated[tuple[PersonBundle, ...], Field(strict=False)]
     next: str | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(entry.patient >= len(self.patients) for entry in self.entries):
+            raise ValueError("an entry names a patient who is not there")
+        return self

@@ -27,8 +27,9 @@ CiphertextSize = Annotated[int, Field(ge=56 + 16 * 1024 + 32, le=2 * MAX_DOCUMEN
 class Manifest(Statement):
     """One version of a document, by its author. Signed by the author's device. Never changes when keys rotate.
 
-    `digest` is the content digest of the suite, over the ciphertext as deposited; `plaintext_commitment` is keyed by
-    random bits that only the metadata holds; `grant` is the deposit grant relied on, None for the patient.
+    `digest` is the content digest of the suite, over the ciphertext as deposited; the commitments to plaintext
+    and metadata are keyed by random bits that only the metadata holds; `grant` is the deposit grant relied on, None for
+    the patient.
     """
 
     KIND: ClassVar[str] = "manifest"
@@ -46,6 +47,7 @@ class Manifest(Statement):
     ciphertext_size: CiphertextSize
     metadata_digest: Sha256Digest
     plaintext_commitment: Base64Bytes
+    metadata_commitment: Base64Bytes
     created_at: UtcSeconds
 
     @model_validator(mode="after")
@@ -58,8 +60,8 @@ class Manifest(Statement):
             raise ValueError("the patient alone deposits without a grant")
         if len(self.digest) != SIZES[self.suite].content_digest:
             raise ValueError("a content digest has the size of its suite")
-        if len(self.plaintext_commitment) != SIZES[self.suite].plaintext_commitment:
-            raise ValueError("a plaintext commitment has the size of its suite")
+        if {len(self.plaintext_commitment), len(self.metadata_commitment)} != {SIZES[self.suite].commitment}:
+            raise ValueError("a commitment has the size of its suite")
         return self
 
     def identity_tuple(self) -> IdentityTuple:
@@ -94,7 +96,7 @@ class Reseal(Statement):
     """A version encrypted anew by the patient, its manifest untouched. Signed by a patient's device.
 
     Readers check `digest` and `metadata_digest` of the newest reseal in place of the manifest's, and the manifest's
-    plaintext commitment after opening. Reseals of a version count from 1 and chain through `previous`.
+    commitments after opening. Reseals of a version count from 1 and chain through `previous`.
     """
 
     KIND: ClassVar[str] = "reseal"

@@ -1,6 +1,6 @@
 """Which statements of the directory a server accepts (spec `statements.md`, "Directory"). Values in, verdict out.
 
-Each function returns the key that must have signed, or raises.
+The `require_` functions give the key that must have signed; what the others refuse is for whoever holds it.
 """
 
 from collections.abc import Mapping
@@ -17,15 +17,13 @@ RegistrarKeys = Mapping[Fingerprint, Ed25519PublicKey]
 
 def decide_attestation(
     signed: Signed[Attestation],
-    registrars: RegistrarKeys,
     *,
     subject: PersonRow | None,
     owner: IdentityHash | None,
     is_id_taken: bool,
     now: int,
-) -> Ed25519PublicKey:
-    """A pinned registrar attests a known practitioner, with keys that are theirs (`owner` has the statement named)."""
-    key = require_registrar(signed.body.registrar, registrars)
+) -> None:
+    """A registrar attests a known practitioner, with keys that are theirs (`owner` has the statement named)."""
     _require_practitioner(subject)
     if owner != signed.body.subject:
         raise InvalidStatementError("identity_statement_unknown")
@@ -33,38 +31,30 @@ def decide_attestation(
         raise InvalidStatementError("attestation_expired")
     if is_id_taken:
         raise ConflictError("attestation_id")
-    return key
 
 
-def decide_list(
-    signed: Signed[RevocationList], registrars: RegistrarKeys, *, newest: ListRow | None, now: int
-) -> Ed25519PublicKey:
-    """A pinned registrar's list has a higher number than the one before."""
-    key = require_registrar(signed.body.registrar, registrars)
+def decide_list(signed: Signed[RevocationList], *, newest: ListRow | None, now: int) -> None:
+    """A registrar's list has a higher number than the one before."""
     require_past(signed.body.issued_at, now=now)
     if newest is not None and signed.body.number <= newest.number:
         raise ConflictError("revocation_list_not_newer")
-    return key
 
 
 def decide_succession(
     signed: Signed[Succession],
     *,
-    predecessor: PersonRow | None,
     successor: PersonRow | None,
     owner: IdentityHash | None,
     is_succeeded: bool,
     now: int,
-) -> Ed25519PublicKey:
-    """A known practitioner hands over to a known practitioner, once."""
+) -> None:
+    """A practitioner hands over to a known practitioner, once."""
     require_past(signed.body.issued_at, now=now)
-    key = _require_practitioner(predecessor).root_key
     _require_practitioner(successor)
     if owner != signed.body.successor:
         raise InvalidStatementError("identity_statement_unknown")
     if is_succeeded:
         raise ConflictError("succeeded_already")
-    return key
 
 
 def require_registrar(registrar: Fingerprint, registrars: RegistrarKeys) -> Ed25519PublicKey:
@@ -73,6 +63,11 @@ def require_registrar(registrar: Fingerprint, registrars: RegistrarKeys) -> Ed25
     if key is None:
         raise InvalidStatementError("registrar_not_pinned")
     return key
+
+
+def require_predecessor(predecessor: PersonRow | None) -> Ed25519PublicKey:
+    """The root key of `predecessor`, if they are a practitioner. Raises `InvalidStatementError`."""
+    return _require_practitioner(predecessor).root_key
 
 
 def _require_practitioner(person: PersonRow | None) -> PersonRow:

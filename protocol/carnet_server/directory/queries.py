@@ -7,7 +7,7 @@ them, so that a release or a fetch asks once.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.sql.expression import BindParameter
 
 from carnet_protocol.ids import AttestationId, Fingerprint, IdentityHash, StatementHash
@@ -186,8 +186,14 @@ def insert_succession(connection: Connection, signed: Signed[Succession]) -> Non
 
 
 def load_attestations(connection: Connection, subject: IdentityHash, *, now: int) -> tuple[str, ...]:
-    """The attestations of `subject` that have not expired."""
-    return load_texts(connection, attestations.c.hash, attestations.c.subject == subject, attestations.c.expires > now)
+    """The attestations of `subject` that have not expired; else the one that did last, which names them in the past."""
+    last = select(func.max(attestations.c.expires)).where(attestations.c.subject == subject).scalar_subquery()
+    return load_texts(
+        connection,
+        attestations.c.hash,
+        attestations.c.subject == subject,
+        or_(attestations.c.expires > now, attestations.c.expires == last),
+    )
 
 
 def load_lists(connection: Connection, pinned: Collection[Fingerprint]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, exists, or_, select
 
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.ids import AttestationId, Fingerprint, IdentityHash, StatementHash
+from carnet_protocol.ids import AttestationId, Ed25519PublicKey, Fingerprint, IdentityHash, StatementHash
 from carnet_protocol.statements import (
     Attestation,
     Closing,
@@ -99,7 +99,7 @@ def check_rows(connection: Connection) -> Iterator[Finding]:
     2. A person's row is that of their newest identity statement.
     3. The scope of each grant is that of its statement.
     4. Epochs are closed, and grants ended, where a statement or a removal says so, and nowhere else.
-    5. Devices are void where a removal says so, and nowhere else.
+    5. Devices are void where a removal or a new root key says so, and nowhere else.
     6. Of each registrar the newest list counts, and nothing else.
     """
     # 1
@@ -164,8 +164,7 @@ def _check_people(connection: Connection) -> Iterator[Finding]:
             body = Signed.parse(jws, Identity).body
         except ProtocolError:
             continue
-        expected = (body.role.value, body.root_key, body.root_key.fingerprint())
-        if (row.role, row.root_key, row.root_fingerprint) != expected:
+        if (row.role, row.root_key) != (body.role.value, body.root_key):
             yield Finding("person_with_other_keys", f"person {row.identity}")
     for identity in newest:
         yield Finding("row_missing", f"person {identity}")
@@ -230,13 +229,40 @@ def _check_superseded(connection: Connection) -> Iterator[Finding]:
 
 
 def _check_void_devices(connection: Connection) -> Iterator[Finding]:
-    void_from: dict[StatementHash, int] = {}
+    void_from = _fallen_with_root_keys(connection)
     rows = list(connection.execute(select(devices).order_by(devices.c.received_at)))
     for device, since in connection.execute(select(removals.c.device, removals.c.since)):
         _spread(device, since, void_from, rows)
     for row in rows:
         if row.void_from != void_from.get(row.hash):
             yield Finding("device_void_otherwise", f"device {row.hash}")
+
+
+def _fallen_with_root_keys(connection: Connection) -> dict[StatementHash, int]:
+    """Devices that were there when the root key of their person was replaced, and from which second they are void."""
+    void_from: dict[StatementHash, int] = {}
+    by_person: dict[IdentityHash, list[tuple[StatementHash, int]]] = {}
+    for name, identity, event in connection.execute(
+        select(devices.c.hash, devices.c.identity, statements.c.event).join(
+            statements, statements.c.hash == devices.c.hash
+        )
+    ):
+        by_person.setdefault(identity, []).append((name, event))
+    before: tuple[IdentityHash, Ed25519PublicKey] | None = None
+    for identity, jws, event, received_at in connection.execute(
+        select(identities.c.identity, statements.c.jws, statements.c.event, statements.c.received_at)
+        .join(statements, statements.c.hash == identities.c.hash)
+        .order_by(identities.c.identity, identities.c.serial)
+    ):
+        try:
+            root_key = Signed.parse(jws, Identity).body.root_key
+        except ProtocolError:
+            continue  # reported where each statement is checked
+        if before is not None and before[0] == identity and before[1] != root_key:
+            fallen = [name for name, enrolled in by_person.get(identity, []) if enrolled < event]
+            void_from |= {name: received_at + 1 for name in fallen if name not in void_from}
+        before = identity, root_key
+    return void_from
 
 
 def _spread(device: StatementHash, since: int, void_from: dict[StatementHash, int], rows: list[Row[Any]]) -> None:

@@ -11,6 +11,8 @@ from carnet_server.people.queries import PersonRow
 
 MAX_GRANTS: Final = 10_000
 """Grants of one record at a time: those that ended make room."""
+MAX_GRANTS_TO_ONE: Final = 50
+"""Grants of one record to one grantee at a time: nobody asks a practitioner before an inbox grows by them."""
 MAX_GRANTS_A_DAY: Final = 200
 """New grants of one record within a day, ended or not: it bounds how fast the list that every device reads grows."""
 GRANT_DAY_SECONDS: Final = 86_400
@@ -25,6 +27,7 @@ class GrantFacts:
     known_compartments: int
     same_id: StatementHash | None
     lasting_grants: int
+    lasting_grants_to_grantee: int
     grants_of_the_day: int
 
 
@@ -35,7 +38,7 @@ def decide_grant(body: Grant, card: ServiceCard, facts: GrantFacts, *, now: int)
     2. It has not expired.
     3. The grantee is a known practitioner, named with the newest keys and an attestation of them that is valid now.
     4. Every compartment in its scope is one of the record.
-    5. Its id is new, and the record has room for it.
+    5. Its id is new, and the record and the grantee's inbox have room for it.
 
     Raises `InvalidStatementError`, `ConflictError` or `TooLargeError`.
     """
@@ -57,6 +60,8 @@ def decide_grant(body: Grant, card: ServiceCard, facts: GrantFacts, *, now: int)
         raise InvalidStatementError("compartment_unknown")
     # 5
     _require_room(facts)
+    if facts.lasting_grants_to_grantee >= MAX_GRANTS_TO_ONE:
+        raise TooLargeError("grants_to_one")
 
 
 def decide_revoked_grant(body: Grant, card: ServiceCard, facts: GrantFacts, *, is_grantee_named: bool) -> None:

@@ -1,6 +1,6 @@
 """Grants in the database. Never commits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -167,6 +167,18 @@ def count_lasting_grants(connection: Connection, record: RecordId, *, now: int) 
     ).scalar_one()
 
 
+def count_lasting_grants_to(connection: Connection, record: RecordId, grantee: IdentityHash, *, now: int) -> int:
+    """As `count_lasting_grants`, of those that name `grantee`."""
+    return connection.execute(
+        select(func.count()).where(
+            grants.c.record == record,
+            grants.c.grantee == grantee,
+            grants.c.expires > now,
+            grants.c.ended.is_(None),
+        )
+    ).scalar_one()
+
+
 def count_new_grants(connection: Connection, record: RecordId, *, since: int) -> int:
     """How many grants of the record came at or after `since`, without those that a removal voided."""
     is_voided = exists().where(devices.c.hash == grants.c.device, grants.c.received_at >= devices.c.void_from)
@@ -176,21 +188,24 @@ def count_new_grants(connection: Connection, record: RecordId, *, since: int) ->
 
 
 def find_grants_by(
-    connection: Connection, device: StatementHash, *, since: int
-) -> Sequence[tuple[StatementHash, RecordId]]:
-    """The grants that `device` signed, that came at or after `since`, and that have not been ended."""
+    connection: Connection, signers: Collection[StatementHash], *, since: int
+) -> Sequence[tuple[StatementHash, RecordId, StatementHash]]:
+    """The grants that the devices `signers` signed, that came at or after `since`, and that have not been ended.
+
+    Each with its record and its device, in the order in which they came.
+    """
     rows = connection.execute(
-        select(grants.c.hash, grants.c.record).where(
-            grants.c.device == device, grants.c.received_at >= since, grants.c.ended.is_(None)
-        )
+        select(grants.c.hash, grants.c.record, grants.c.device)
+        .where(grants.c.device.in_(signers), grants.c.received_at >= since, grants.c.ended.is_(None))
+        .order_by(grants.c.received_at, grants.c.hash)
     )
-    return [(row.hash, row.record) for row in rows]
+    return [(row.hash, row.record, row.device) for row in rows]
 
 
 def holds_lasting_grant(
     connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
 ) -> bool:
-    """Whether a grant of `record` that has not ended is `principal`'s, begun or not."""
+    """Whether a grant of `record` that has not ended is `principal`'s, who has a valid attestation; begun or not."""
     query = _lasting(pinned).where(grants.c.record == record).limit(1)
     return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
@@ -198,26 +213,17 @@ def holds_lasting_grant(
 def holds_grant_in_force(
     connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
 ) -> bool:
-    """Whether a grant of `record` that is in force is `principal`'s, who has a valid attestation."""
-    query = (
-        _lasting(pinned)
-        .where(grants.c.record == record, grants.c.not_before <= now_parameter(), is_attested(pinned))
-        .limit(1)
-    )
+    """As `holds_lasting_grant`, of a grant that has begun."""
+    query = _in_force(pinned).where(grants.c.record == record).limit(1)
     return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
 
-def had_deposit_grant(connection: Connection, grantee: IdentityHash, record: RecordId) -> bool:
-    """Whether `record` ever let `grantee` deposit, or one who handed over to `grantee`."""
-    predecessors = select(successions.c.predecessor).where(successions.c.successor == grantee)
-    query = select(
-        exists().where(
-            grants.c.record == record,
-            or_(grants.c.grantee == grantee, grants.c.grantee.in_(predecessors)),
-            grants.c.permission == Permission.DEPOSIT.value,
-        )
-    )
-    return bool(connection.execute(query).scalar())
+def holds_deposit_grant(
+    connection: Connection, principal: IdentityHash, record: RecordId, *, pinned: Registrars, now: int
+) -> bool:
+    """As `holds_grant_in_force`, of a grant that lets deposit."""
+    query = _in_force(pinned).where(grants.c.record == record, grants.c.permission == Permission.DEPOSIT.value).limit(1)
+    return connection.execute(query, {"principal": principal, "now": now}).first() is not None
 
 
 def load_lasting_grants(
@@ -229,7 +235,10 @@ def load_lasting_grants(
     now: int,
     limit: int,
 ) -> Sequence[tuple[StatementHash, RecordId, str]]:
-    """Grants that are `principal`'s and have not ended, begun or not, by hash, above `after`."""
+    """Grants that are `principal`'s and have not ended, begun or not, by hash, above `after`.
+
+    None without a valid attestation: it says which patients, and which parts of their records, let somebody in.
+    """
     query = _lasting(pinned).order_by(grants.c.hash).limit(limit)
     if after is not None:
         query = query.where(grants.c.hash > after)
@@ -245,12 +254,17 @@ def _lasting(pinned: Registrars) -> Select[Any]:
         .where(
             grants.c.ended.is_(None),
             grants.c.expires > now_parameter(),
+            is_attested(pinned),
             or_(
                 grants.c.grantee == principal_parameter(),
                 and_(grants.c.grantee.in_(predecessors), is_succeeded(pinned, grants.c.grantee)),
             ),
         )
     )
+
+
+def _in_force(pinned: Registrars) -> Select[Any]:
+    return _lasting(pinned).where(grants.c.not_before <= now_parameter())
 
 
 def load_grants(connection: Connection, record: RecordId) -> tuple[str, ...]:

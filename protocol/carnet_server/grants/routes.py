@@ -55,11 +55,13 @@ def make_grants_router(deployment: Deployment) -> Router:
 def view_inbox(
     connection: Connection, principal: IdentityHash, *, after: StatementHash | None, pinned: Registrars, now: int
 ) -> Inbox:
-    """A page of the grants that `principal` holds and that have not ended, by grant hash."""
+    """A page of the grants that `principal` holds and that have not ended, by grant hash, with each patient once."""
     found = load_lasting_grants(connection, principal, after=after, pinned=pinned, now=now, limit=INBOX_PAGE + 1)
     page = found[:INBOX_PAGE]
-    patients = load_bundles(connection, [record.patient() for _, record, _ in page])
+    patients = list(dict.fromkeys(record.patient() for _, record, _ in page))
+    bundles = load_bundles(connection, patients)
     return Inbox(
-        entries=tuple(InboxEntry(grant=jws, patient=patients[record.patient()]) for _, record, jws in page),
+        entries=tuple(InboxEntry(grant=jws, patient=patients.index(record.patient())) for _, record, jws in page),
+        patients=tuple(bundles[patient] for patient in patients),
         next=str(page[-1][0]) if len(found) > INBOX_PAGE else None,
     )

@@ -1,6 +1,6 @@
 """Grants that fall with the device that signed them (spec `statements.md`, "removal")."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Connection
 
@@ -14,10 +14,15 @@ OnVoided = Callable[[Connection, StatementHash], None]
 
 
 def void_grants_of(
-    moment: Moment, device: StatementHash, *, since: int, removal: StatementHash, on_voided: OnVoided | None = None
+    moment: Moment,
+    fallen: Collection[StatementHash],
+    *,
+    since: int,
+    removal: StatementHash,
+    on_voided: OnVoided | None = None,
 ) -> None:
-    """End each grant that `device` signed and that came at or after `since`, log it, and tell `on_voided`."""
-    for grant, record in find_grants_by(moment.connection, device, since=since):
+    """End each grant that a device of `fallen` signed and that came at or after `since`; log it, tell `on_voided`."""
+    for grant, record, device in find_grants_by(moment.connection, fallen, since=since):
         event = moment.log(
             NewEvent("grant.voided", record=record, by=record.patient(), device=device, grant=grant, statement=removal)
         )

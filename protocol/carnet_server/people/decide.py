@@ -1,6 +1,7 @@
 """Which statements about people a server accepts (spec `statements.md`, "People"). Values in, verdict out.
 
-Each function returns the key that must have signed, or raises: the caller checks the signature before it acts.
+The signature was checked before anything is decided here: what these refusals say of a person, only those learn who
+hold a key of theirs.
 """
 
 from carnet_protocol.ids import Ed25519PublicKey
@@ -15,6 +16,7 @@ from carnet_protocol.limits import (
 from carnet_protocol.statements import Device, Identity, Removal, Signed
 from carnet_server.errors import ConflictError, InvalidStatementError, TooLargeError
 from carnet_server.people.queries import DeviceRow, PersonRow
+from carnet_server.people.standing import Standing
 
 
 def require_recent(issued_at: int, *, now: int) -> None:
@@ -41,57 +43,47 @@ def require_past(issued_at: int, *, now: int) -> None:
         raise InvalidStatementError("issued_in_the_future")
 
 
-def decide_founding(signed: Signed[Identity], *, same_root: PersonRow | None, now: int) -> Ed25519PublicKey:
-    """A founding statement proves itself; its root key founds one person alone."""
+def decide_founding(signed: Signed[Identity], *, now: int) -> None:
+    """A founding statement proves itself. That others named its root key as theirs before is nothing against it."""
     require_past(signed.body.issued_at, now=now)
-    if same_root is not None:
-        raise ConflictError("root_key_in_use")
-    return signed.body.root_key
 
 
-def decide_successor(
-    signed: Signed[Identity], person: PersonRow, *, same_root: PersonRow | None, now: int
-) -> Ed25519PublicKey:
-    """A later statement follows the newest one, by compare-and-set, and is signed by its root key."""
+def decide_successor(signed: Signed[Identity], person: PersonRow, *, now: int) -> None:
+    """A later statement follows the newest one, by compare-and-set.
+
+    Its root key need not be free: whoever names one without holding it gains nothing (spec `statements.md`, "People").
+    """
     body = signed.body
     require_past(body.issued_at, now=now)
     if body.role is not person.role:
         raise InvalidStatementError("role_changed")
     if body.previous != person.current or body.serial != person.serial + 1:
         raise ConflictError("identity_not_newest")
-    if same_root is not None and same_root.identity != person.identity:
-        raise ConflictError("root_key_in_use")
     if body.serial >= MAX_IDENTITIES:
         raise TooLargeError("identities")
-    return person.root_key
 
 
-def decide_device(
-    signed: Signed[Device], person: PersonRow, *, enroller: DeviceRow | None, known_devices: int, now: int
-) -> Ed25519PublicKey:
+def decide_device(signed: Signed[Device], person: PersonRow, standing: Standing, *, now: int) -> None:
     """A device is enrolled by the root key, or by a device of the same person that was not shut out."""
     body = signed.body
     # Half of the room is the root key's alone: a thief's device that enrols others cannot lock the owner out.
-    if known_devices >= (MAX_DEVICES if body.enrolled_by is None else MAX_DEVICES // 2):
+    if len(standing.devices) >= (MAX_DEVICES if body.enrolled_by is None else MAX_DEVICES // 2):
         raise TooLargeError("devices")
     if body.enrolled_by is None:
         require_past(body.issued_at, now=now)
-        return person.root_key
+        return
     require_fresh(body.issued_at, now=now)
-    return require_device(enroller, person)
+    require_device(standing.devices.get(body.enrolled_by), person)
 
 
-def decide_removal(
-    signed: Signed[Removal], person: PersonRow, *, device: DeviceRow | None, known_removals: int, now: int
-) -> Ed25519PublicKey:
+def decide_removal(signed: Signed[Removal], standing: Standing, *, now: int) -> None:
     """A removal names a device of the person and a time that is not to come."""
     require_past(signed.body.issued_at, now=now)
     require_past(signed.body.since, now=now)
-    if device is None or device.identity != person.identity:
+    if signed.body.device not in standing.devices:
         raise InvalidStatementError("device_unknown")
-    if known_removals >= MAX_REMOVALS:
+    if standing.known_removals >= MAX_REMOVALS:
         raise TooLargeError("removals")
-    return person.root_key
 
 
 def require_device(device: DeviceRow | None, person: PersonRow) -> Ed25519PublicKey:

@@ -13,21 +13,22 @@ from carnet_server.calls import OpenCall, SignedCall
 from carnet_server.deployment import Deployment, Moment, Signatures
 from carnet_server.events import LoggedEvent
 from carnet_server.grants.voiding import OnVoided
-from carnet_server.people.accept import KINDS, OnRecovery, accept_people, prove_people
+from carnet_server.people.accept import KINDS, accept_people, check_people
+from carnet_server.people.case import Recoveries, require_one_person
 from carnet_server.people.view import view_person
 from carnet_server.routes import DEVICES, Router
 from carnet_server.statements import parse_statements
 
 
 def make_people_router(
-    deployment: Deployment, *, on_recovery: OnRecovery | None = None, on_voided: OnVoided | None = None
+    deployment: Deployment, *, recoveries: Recoveries | None = None, on_voided: OnVoided | None = None
 ) -> Router:
-    """The routes of a server that takes recovery statements if `on_recovery` says what to do with them.
+    """The routes of a server that takes recovery statements if `recoveries` says what to do with them.
 
     `on_voided` hears of each grant that falls with a removed device.
     """
     router = Router()
-    kinds: tuple[type[Statement], ...] = KINDS if on_recovery is None else (*KINDS, Recovery)
+    kinds: tuple[type[Statement], ...] = KINDS if recoveries is None else (*KINDS, Recovery)
 
     @router.open(
         "POST",
@@ -36,17 +37,22 @@ def make_people_router(
         body_limit_bytes=MAX_BODY_BYTES,
         answer=Accepted,
         errors=(ErrorCode.INVALID_STATEMENT, ErrorCode.CONFLICT),
+        cost=lambda body: len(body.statements),
     )
     def update_people(call: OpenCall[PeopleUpdate]) -> Accepted:
         """Accept statements of one person, in order, all or none. The same statements again are answered as before."""
         statements = parse_statements(call.body.statements, kinds)
+        require_one_person(statements)
         signatures = Signatures()
-        call.read(lambda connection, now: prove_people(Moment(connection, now, deployment, signatures), statements))
+
+        def check(connection: Connection, now: int) -> None:
+            check_people(Moment(connection, now, deployment, signatures), statements, recoveries=recoveries)
 
         def work(connection: Connection, now: int) -> list[LoggedEvent]:
             moment = Moment(connection, now, deployment, signatures)
-            return accept_people(moment, statements, on_recovery=on_recovery, on_voided=on_voided)
+            return accept_people(moment, statements, recoveries=recoveries, on_voided=on_voided)
 
+        call.read(check)
         return deployment.accepted(call.run(work))
 
     @router.signed(

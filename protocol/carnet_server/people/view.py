@@ -17,7 +17,8 @@ def view_person(
     """What `principal` sees of `identity`.
 
     1. The person is known.
-    2. It is the principal, or a practitioner, or a patient one of whose grants the principal holds, not ended.
+    2. It is the principal, or a practitioner, or a patient one of whose grants the principal holds, not ended, with a
+       valid attestation.
 
     Raises `RefusedError`.
     """

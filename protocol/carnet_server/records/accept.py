@@ -6,7 +6,7 @@ A statement that was accepted before is answered as before. All of a request is 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from carnet_protocol.ids import StatementHash
+from carnet_protocol.ids import IdentityHash, StatementHash
 from carnet_protocol.statements import (
     Closing,
     Compartment,
@@ -215,11 +215,22 @@ def _accept_filing(change: Change, signed: Signed[Filing], effects: Effects) -> 
 def _accept_tombstone(change: Change, signed: Signed[Tombstone], effects: Effects) -> LoggedEvent:
     connection, body = change.moment.connection, signed.body
     gone = records.find_tombstoners(connection, body.record, [body.document])
-    record_rules.decide_tombstone(is_gone=(body.document, body.by) in gone)
+    record_rules.decide_tombstone(
+        may_remove=body.by == change.record.patient() or _may_deposit(change, body.by),
+        is_gone=(body.document, body.by) in gone,
+    )
     event = _log(change, signed)
     records.insert_tombstone(connection, signed)
     effects.on_tombstone(change, signed, event)
     return event
+
+
+def _may_deposit(change: Change, author: IdentityHash) -> bool:
+    """Whether a deposit grant of the record lets `author` in now: what a former depositor left is the patient's."""
+    moment = change.moment
+    return grants.holds_deposit_grant(
+        moment.connection, author, change.record, pinned=moment.deployment.pinned, now=moment.now
+    )
 
 
 def _accept_grant(change: Change, signed: Signed[Grant], effects: Effects) -> LoggedEvent:
@@ -238,6 +249,7 @@ def _grant_facts(moment: Moment, body: Grant) -> GrantFacts:
         known_compartments=compartments.count_known(connection, body.record, body.compartments),
         same_id=grants.find_grant_by_id(connection, body.record, body.id),
         lasting_grants=grants.count_lasting_grants(connection, body.record, now=moment.now),
+        lasting_grants_to_grantee=grants.count_lasting_grants_to(connection, body.record, body.grantee, now=moment.now),
         grants_of_the_day=grants.count_new_grants(
             connection, body.record, since=moment.now - grant_rules.GRANT_DAY_SECONDS
         ),

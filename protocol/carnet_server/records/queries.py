@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordId, StatementHash
 from carnet_protocol.statements import Filing, Signed, Tombstone
@@ -77,6 +77,13 @@ def find_tombstoners(
         )
     )
     return {(row.document, row.by) for row in rows}
+
+
+def count_tombstones(connection: Connection, record: RecordId, by: IdentityHash) -> int:
+    """How many tombstones `by` made in `record`."""
+    return connection.execute(
+        select(func.count()).where(tombstones.c.record == record, tombstones.c.by == by)
+    ).scalar_one()
 
 
 def insert_tombstone(connection: Connection, signed: Signed[Tombstone]) -> None:

@@ -1,5 +1,7 @@
 """The table of accepted statements. Never commits."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
 
 from carnet_protocol.ids import StatementHash
@@ -12,6 +14,11 @@ _ACCEPTANCE = (
     .join(events, events.c.position == statements.c.event)
     .where(statements.c.hash == bindparam("wanted"))
 )
+_ACCEPTANCES = (
+    select(statements.c.hash, events.c.position, events.c.time, events.c.leaf_hash)
+    .join(events, events.c.position == statements.c.event)
+    .where(statements.c.hash.in_(bindparam("wanted", expanding=True)))
+)
 _TEXT = select(statements.c.jws).where(statements.c.hash == bindparam("wanted"))
 _INSERT = insert(statements)
 
@@ -20,6 +27,12 @@ def find_acceptance(connection: Connection, signed: AnyStatement) -> LoggedEvent
     """The event that accepted this very statement before, if one did: what makes sending it again harmless."""
     row = connection.execute(_ACCEPTANCE, {"wanted": signed.hash}).first()
     return None if row is None else LoggedEvent(row.position, row.time, row.leaf_hash)
+
+
+def find_acceptances(connection: Connection, wanted: Sequence[StatementHash]) -> dict[StatementHash, LoggedEvent]:
+    """The event that accepted each of `wanted`, of those that were accepted."""
+    rows = connection.execute(_ACCEPTANCES, {"wanted": wanted})
+    return {row.hash: LoggedEvent(row.position, row.time, row.leaf_hash) for row in rows}
 
 
 def store_statement(connection: Connection, signed: AnyStatement, *, event: LoggedEvent, now: int) -> None:

@@ -40,6 +40,7 @@ class Caller:
 
     name: str
     kind: PrincipalKind = PrincipalKind.DEVICE
+    owner: str | None = None
 
     @property
     def signer(self) -> Signer:
@@ -52,7 +53,7 @@ class Caller:
     @property
     def identity(self) -> IdentityHash | None:
         is_officer = self.kind is PrincipalKind.OFFICER
-        return None if is_officer else IdentityHash(f"identity of {self.name}".encode().ljust(32))
+        return None if is_officer else IdentityHash(f"identity of {self.owner or self.name}".encode().ljust(32))
 
     def sign(
         self,

@@ -116,6 +116,22 @@ def test_versions_ranges_and_files_that_are_there(record: Person, documents: Pat
     assert filecmp.cmp(tmp_path / "part", tmp_path / "corrected.pdf", shallow=False)
 
 
+def test_what_is_here_already_is_not_fetched_again(record: Person, tmp_path: Path) -> None:
+    first = record.json("get", "--all", "--out", tmp_path / "out")
+    assert first["already_here"] == []
+    gone, changed, *_ = (Path(one["path"]) for one in first["written"])
+    gone.unlink()
+    changed.write_bytes(b"\0" * changed.stat().st_size)
+    again = record.json("get", "--all", "--out", tmp_path / "out")
+    assert {Path(one["path"]) for one in again["already_here"]} == {Path(one["path"]) for one in first["written"]} - {
+        gone,
+        changed,
+    }
+    assert gone in {Path(one["path"]) for one in again["written"]}
+    assert len(again["written"]) == 2
+    assert changed.read_bytes() == b"\0" * changed.stat().st_size  # nothing is written over
+
+
 def test_export_and_removal(record: Person, tmp_path: Path) -> None:
     exported = record.json("export", tmp_path / "export")
     assert (exported["versions"], exported["problems"]) == (3, [])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from carnet.errors import UnreachableError
 from carnet.keys import RecoverySecret
 from carnet.session import open_session
 from tests.system.cli.conftest import Person, Servers
@@ -111,6 +112,27 @@ def test_stolen_device_is_shut_out_for_good(
     # All of this may happen in one second, and then the note was written at the time from which the thief is out.
     shown = json.loads(laptop.run("verify", "--json").out)
     assert shown["versions"] + len(shown["problems"]) == 1
+
+
+def test_restoring_that_was_cut_is_run_again(
+    alice: Person,
+    words: Path,
+    servers: Servers,
+    make_person: Callable[[str], Person],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    laptop = make_person("laptop")
+    restore = ("recovery", "restore", "--card", servers.card, "--words-file", words)
+
+    def lose(_: object) -> None:
+        raise UnreachableError("cut")
+
+    with monkeypatch.context() as cut:
+        cut.setattr("carnet.recovery.register", lose)
+        assert laptop.refused(*restore) == (3, "unreachable")
+    assert laptop.json(*restore)["identity"] == alice.json("whoami")["identity"]
+    assert len(alice.json("device", "list")["devices"]) == 2
+    assert laptop.refused(*restore) == (4, "home_taken")
 
 
 def test_removal_needs_the_words(alice: Person, words: Path, tmp_path: Path) -> None:

@@ -74,6 +74,15 @@ def test_few_letters_of_an_id_name_nothing(alice: Person, tmp_path: Path) -> Non
     assert len(alice.json("list", "--record", record[:4])["documents"]) == 1
 
 
+def test_what_a_kill_left_of_an_upload_goes_with_the_next_command(alice: Person, tmp_path: Path) -> None:
+    litter = alice.home / "spool" / "0123"
+    litter.parent.mkdir(exist_ok=True)
+    litter.write_bytes(b"x")
+    (tmp_path / "note.txt").write_text("x")
+    alice.json("add", tmp_path / "note.txt")
+    assert not litter.exists()
+
+
 def test_nothing_is_said_twice(alice: Person) -> None:
     said = alice.run("show", "nothing", "--json")
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)

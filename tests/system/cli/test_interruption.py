@@ -1,5 +1,6 @@
 """A command that is interrupted, or killed, is simply run again."""
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -48,7 +49,10 @@ def test_add_that_was_cut_goes_on(
     assert (tmp_path / "back").read_bytes() == large.read_bytes()
 
 
-def test_get_that_was_cut_leaves_no_file(alice: Person, large: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_get_that_was_cut_leaves_no_file(
+    alice: Person, large: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     alice.json("add", large)
     target = tmp_path / "out"
     target.mkdir()
@@ -58,13 +62,24 @@ def test_get_that_was_cut_leaves_no_file(alice: Person, large: Path, tmp_path: P
         stderr=subprocess.PIPE,
         env=quiet_environment(),
     )
-    while process.poll() is None and not any(target.iterdir()):
+    while process.poll() is None and not writes_into(process, target):
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate()
-    if process.returncode == 130:
+    if process.returncode == code:
         assert list(target.iterdir()) == []
     else:
         assert process.returncode == 0
     alice.json("get", "Large", "--out", target / "back", "--force")
     assert (target / "back").read_bytes() == large.read_bytes()
+    assert [path.name for path in target.iterdir()] == ["back"]
+
+
+def writes_into(process: "subprocess.Popen[bytes]", folder: Path) -> bool:
+    """Whether the process has something of a file in `folder`, under a name or without one."""
+    sizes = []
+    for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            if descriptor.readlink().is_relative_to(folder):
+                sizes.append(descriptor.stat().st_size)
+    return any(sizes)

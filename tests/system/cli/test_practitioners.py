@@ -46,6 +46,19 @@ def test_laboratory_deposits_and_reads_nothing(alice: Person, laboratory: Person
     assert alice.json("list")["documents"] == []
 
 
+def test_correction_after_a_move_is_moved_along(
+    alice: Person, laboratory: Person, deposit: str, tmp_path: Path
+) -> None:
+    make_bundle(tmp_path / "results.json", seed=3)
+    (added,) = laboratory.json("add", tmp_path / "results.json")["added"]
+    alice.json("move", added["document"], "private")
+    words = ("--new-version-of", added["document"], "--grant", deposit)
+    laboratory.json("add", tmp_path / "results.json", *words)
+    (document,) = alice.json("list")["documents"]
+    assert (document["version"], document["compartment_name"]) == (2, "private")
+    assert [alice.json("move", added["document"], "private")["moved"] for _ in range(2)] == [True, False]
+
+
 @pytest.fixture
 def garbage(laboratory: Person, deposit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A document that the laboratory deposited and that opens for nobody."""
@@ -75,6 +88,15 @@ def test_document_that_opens_for_nobody_is_listed_as_such_and_can_be_removed(
     assert alice.json("remove", garbage[:8], "--yes")["document"] == garbage
     assert alice.json("list")["problems"] == []
     assert alice.refused("remove", garbage, "--yes") == (2, "not_found")
+
+
+def test_grant_names_what_did_not_verify_and_may_be_seen_as_well(
+    alice: Person, bob: Person, garbage: str, tmp_path: Path
+) -> None:
+    assert bob.home.is_dir()
+    said = alice.run("grant", tmp_path / "bob.json", "consultation", "--without-kit", "--yes")
+    assert "These did not verify, and may be among what they see:" in said.out
+    assert garbage[:8] in said.out
 
 
 def test_document_that_opens_for_nobody_bars_no_completion_and_is_named(
@@ -119,13 +141,20 @@ def test_nobody_is_let_in_whom_no_registrar_attests(
     alice: Person, servers: Servers, bob: Person, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert alice.refused("grant", "A" * 43, "consultation", "--without-kit", "--yes") == (1, "refused")
+    alice.json("grant", tmp_path / "bob.json", "consultation", "--without-kit", "--yes")
     registrar = servers.registrar(capsys)
     attestations = registrar.json("registrar", "list")["attestations"]
     identity = bob.json("whoami")["identity"]
     (own,) = [one["attestation"] for one in attestations if one["identity"] == identity]
     registrar.json("registrar", "revoke", own)
     registrar.json("registrar", "publish", "--card", servers.card)
+    listed = registrar.json("registrar", "list")["attestations"]
+    assert [one["revoked"] for one in listed if one["identity"] == identity] == [True]
     doctor = tmp_path / "bob.json"
+    # What he did before keeps his name
+    (granted,) = alice.json("grants")["grants"]
+    assert (granted["grantee_name"], granted["grantee_attested"]) == ("Bob, Cabinet bob", False)
+    assert "let in: Bob, Cabinet bob (not attested now)" in alice.run("history").out
     assert alice.refused("grant", doctor, "consultation", "--without-kit", "--yes") == (1, "verification")
 
 

@@ -115,6 +115,14 @@ def test_servers_do_not_outlive_a_killed_watcher(tmp_path: Path) -> None:
     wait_until(lambda: not any(is_running(pid) for pid in running))
 
 
+def test_servers_that_run_are_not_started_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    servers = start_servers(tmp_path / "data")
+    assert main(["up", "--data", str(tmp_path / "data")]) == 4
+    assert "are running already" in capsys.readouterr().err
+    assert httpx2.get(f"{servers.said['vault']}/readyz").status_code == 200
+    assert stop_servers(servers) == (0, "")
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -139,6 +147,23 @@ def test_certificate_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Capt
     options = ["--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "chain.pem")]
     assert main(["up", "--data", str(tmp_path / "data"), *options]) == 2
     assert "no certificate with its key" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_certificate_whose_key_others_can_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_certificate(tmp_path)
+    (tmp_path / "key.pem").chmod(0o640)
+    options = ["--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    assert main(["up", "--data", str(tmp_path / "data"), *options]) == 2
+    assert "chmod 600" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_name_that_is_not_in_the_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_certificate(tmp_path)
+    options = ["--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    assert main(["up", "--data", str(tmp_path / "data"), "--name", "other.example", *options]) == 2
+    assert "no certificate for other.example" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
 
 
@@ -222,6 +247,7 @@ def make_certificate(folder: Path) -> None:
     (folder / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    (folder / "key.pem").chmod(0o600)
 
 
 def begin_certificate(subject: str, *, issuer: str) -> x509.CertificateBuilder:

@@ -1,12 +1,15 @@
 """The program `carnet-vault` over real HTTP: a story across restarts, `fsck`, `gc`, and how it refuses to start."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from carnet_protocol.api import OpenedVersion
@@ -119,9 +122,59 @@ def test_it_refuses_to_start_on_what_is_not_its_own(laid_out: VaultProcess) -> N
             path.chmod(mode)
 
 
+def test_a_vault_whose_objects_are_not_mounted_says_so_and_begins_no_other_store(process: VaultProcess) -> None:
+    root, unmounted = process.root / "objects", process.root / "unmounted"
+    process.start()
+    story = VaultStory.begin(process.world())
+    parcel = story.parcel()
+    assert story.bring(parcel).status_code == 200
+    ready = f"{process.own.vault.origin}/readyz"
+    assert httpx2.get(ready).status_code == 200
+    root.rename(unmounted)
+    root.mkdir()
+    _wait_for_status(ready, 503)
+    assert code(story.begin_uploads([20_000])) == (503, "unavailable")
+    process.stop()
+    for words in (["serve"], ["fsck"], ["gc"]):
+        done = process.run(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Is its disk mounted?" in done.stderr
+    # The database knows of objects, and those are somewhere.
+    assert process.run("migrate").returncode == 0
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    unmounted.rename(root)
+    process.start()
+    opened = OpenedVersion.model_validate_json(story.open(story.bob, parcel, story.read_grant).content)
+    assert story.world.get_bytes(opened.url).content == parcel.sealed.ciphertext
+
+
+def test_a_vault_that_knows_of_no_object_is_given_a_store_by_migrate_alone(process: VaultProcess) -> None:
+    shutil.rmtree(process.root / "objects")
+    assert process.run("serve").returncode == 1
+    assert not (process.root / "objects").exists()
+    assert process.run("migrate").returncode == 0
+    process.start()
+    story = VaultStory.begin(process.world())
+    assert story.begin_uploads([20_000]).status_code == 200
+    process.stop()
+    # An upload under way is in a store, too.
+    shutil.rmtree(process.root / "objects")
+    assert process.run("migrate").returncode == 0
+    assert not (process.root / "objects").exists()
+
+
 def test_a_command_that_is_not_understood_ends_with_2(laid_out: VaultProcess) -> None:
     done: subprocess.CompletedProcess[str] = laid_out.run("fsck", "--shallow")
     assert done.returncode == 2
+
+
+def _wait_for_status(url: str, status: int) -> None:
+    """Wait until the vault, which looks once a second at most, answers so."""
+    end = time.monotonic() + 20
+    while httpx2.get(url).status_code != status:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def _wait_for_bytes(root: Path) -> None:

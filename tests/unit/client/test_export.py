@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from carnet.documents.deposit import NewVersion, deposit_small
 from carnet.documents.export import export_record
+from carnet.documents.metadata import DocumentKind
 from carnet.errors import HomeError, UsageError
 from carnet.records import open_record
 from carnet.session import Session
-from tests.support.client import ClientWorld, put_document
+from tests.support.client import ClientWorld, find_compartment, put_document
 
 
 @pytest.fixture
@@ -31,6 +33,24 @@ def test_export_appears_under_its_name_alone(alice: Session, tmp_path: Path) -> 
     assert names(tmp_path / "out" / "record") == ["documents", "index.json", "keys.json", "sealed", "statements.json"]
     with pytest.raises(UsageError, match="exists already"):
         export_record(alice, tmp_path / "out" / "record")
+
+
+def test_documents_with_the_longest_titles_are_exported(alice: Session, tmp_path: Path) -> None:
+    for count in (1, 2):
+        title = "\U0001d49c" * (198 + count)
+        source = tmp_path / f"{count}.txt"
+        source.write_bytes(b"plain")
+        new = NewVersion(
+            source=source,
+            compartment=find_compartment(open_record(alice), "general"),
+            title=title,
+            kind=DocumentKind(code="34108-1", display="Outpatient Note"),
+            media_type="text/plain",
+            author_name="Test",
+        )
+        deposit_small(alice, open_record(alice), [new])
+    report = export_record(alice, tmp_path / "out")
+    assert (report.versions, report.problems) == (3, ())
 
 
 @pytest.mark.parametrize("name", ["letter.txt/record", "x" * 300])

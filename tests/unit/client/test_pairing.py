@@ -114,7 +114,9 @@ def answer_with(request: PairingRequest, **members: object) -> bytes:
     return seal_message(plaintext, request.kem_key, info=pack(labels.DEVICE_PAIRING, request.digest))
 
 
-@pytest.mark.parametrize("lie", ["not enrolled", "planted account key", "older keys", "no person", "another format"])
+@pytest.mark.parametrize(
+    "lie", ["not enrolled", "planted account key", "older keys", "no person", "another card", "another format"]
+)
 def test_an_answer_that_does_not_hold_together_is_refused(world: ClientWorld, lie: str) -> None:
     alice, mallory = world.patient("alice"), world.patient("mallory")
     request = begin(world)
@@ -127,7 +129,8 @@ def test_an_answer_that_does_not_hold_together_is_refused(world: ClientWorld, li
         "devices": [enrolled.statement.text for enrolled in person.devices.values()],
         "removals": [],
     }
-    members: dict[str, object] = {"account_keys": [key], "person": bundle}
+    card_key = alice.card.body.card_key.fingerprint()
+    members: dict[str, object] = {"account_keys": [key], "card_key": str(card_key), "person": bundle}
     match lie:
         case "not enrolled":
             bundle["devices"] = bundle["devices"][:1]
@@ -135,6 +138,8 @@ def test_an_answer_that_does_not_hold_together_is_refused(world: ClientWorld, li
             members["account_keys"] = [{**key, "key": format_base64url(bytes(32))}]
         case "older keys":
             members["account_keys"] = [{**key, "statement": str(mallory.keyring.body.account_keys[0].statement)}]
+        case "another card":
+            members["card_key"] = str(mallory.vault.fingerprint)
         case "no person":
             members["person"] = mallory.keyring.body.person.model_dump(mode="json")
         case _:

@@ -1,16 +1,17 @@
 """Pins: what was seen once is never unsaid, across sessions and between two commands at once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carnet.errors import RollbackError
 from carnet.home import Home
 from carnet.keys import AccountKey
-from carnet.pins import Pins
+from carnet.pins import Pins, SeenDocument
 from carnet.state import LocalState
 from carnet_protocol.authority import Person, verify_person
-from carnet_protocol.ids import IdentityHash, StatementHash
+from carnet_protocol.ids import DocumentId, IdentityHash, StatementHash
 from carnet_protocol.statements import Role
 from tests.support.people import NOW, Deployment, Dice, OwnPerson, make_person
 from tests.support.records import OwnRecord, make_lock
@@ -162,3 +163,54 @@ def test_two_commands_add_up(home: Home) -> None:
 def test_nothing_new_writes_nothing(home: Home) -> None:
     load(home).store()
     assert not (home.path / "state").exists()
+
+
+def seen(**changes: Any) -> SeenDocument:
+    first = {
+        "document": DocumentId(b"d" * 32),
+        "author": IdentityHash(b"a" * 32),
+        "version": 1,
+        "manifest": StatementHash(b"1" * 32),
+        "previous": None,
+        "reseals": 0,
+        "filings": (),
+    }
+    return SeenDocument(**(first | changes))
+
+
+FILINGS = tuple(StatementHash(bytes([number]) * 32) for number in range(3))
+OTHER = StatementHash(b"o" * 32)
+
+
+def test_filings_only_ever_grow(home: Home) -> None:
+    record = make_person(DICE, Role.PATIENT).record
+    pins = load(home)
+    assert not pins.check_documents(record, [seen(filings=FILINGS[:2])])
+    pins.store()
+    for filings in ((), FILINGS[:1], (FILINGS[0], OTHER), (FILINGS[0], OTHER, FILINGS[1])):
+        assert load(home).check_documents(record, [seen(filings=filings)])
+    for filings in (None, FILINGS[:2], FILINGS):
+        assert not load(home).check_documents(record, [seen(filings=filings)])
+
+
+def test_the_newest_filing_survives_a_merge_and_who_sees_no_filings(home: Home) -> None:
+    record = make_person(DICE, Role.PATIENT).record
+    first, second = load(home), load(home)
+    first.check_documents(record, [seen(filings=FILINGS)])
+    second.check_documents(record, [seen(filings=FILINGS[:1], reseals=1)])
+    first.store()
+    second.store()
+    pins = load(home)
+    assert not pins.check_documents(record, [seen(filings=None, reseals=1)])
+    assert pins.check_documents(record, [seen(filings=(*FILINGS[:2], OTHER), reseals=1)])
+    assert pins.check_documents(record, [seen(filings=FILINGS)])
+    assert not pins.check_documents(record, [seen(filings=FILINGS, reseals=1)])
+
+
+def test_the_author_of_what_was_seen_is_known_later(home: Home) -> None:
+    record = make_person(DICE, Role.PATIENT).record
+    pins = load(home)
+    assert pins.author_of(record, seen().document) is None
+    pins.check_documents(record, [seen()])
+    pins.store()
+    assert load(home).author_of(record, seen().document) == seen().author

@@ -20,6 +20,7 @@ from carnet.errors import (
     VerificationError,
 )
 from carnet.identity import fetch_own, make_identity, register, renew_account_key
+from carnet.inbox import load_inbox
 from carnet.keyring import load_keyring_identity
 from carnet.keys import RecoverySecret
 from carnet.records import open_record
@@ -181,6 +182,91 @@ def test_a_renewal_that_was_cut_is_told_to_the_servers_later(world: ClientWorld,
     again = world.reopen("alice")
     assert titles(again, open_access(again, again.record)) == ["one"]
     assert fetch_own(again).current.body.serial == 1
+
+
+def cut_restoring(
+    world: ClientWorld,
+    secret: RecoverySecret,
+    server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    after: bool,
+    name: str = "new",
+) -> None:
+    """Begin anew in the home `name`, and lose what tells `server` of the new device, or its answer."""
+    monkeypatch.setattr("carnet.transport._PAUSES_SECONDS", ())
+    wire = world.vault if server == "vault" else world.keyservice
+
+    def lose(request: httpx2.Request) -> None:
+        if request.url.path == "/v1/people":
+            raise httpx2.ConnectError("cut", request=request)
+
+    def lose_answer(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        lose(request)
+        return response
+
+    wire.before, wire.after = (None, lose_answer) if after else (lose, None)
+    with pytest.raises(CarnetError):
+        begin_anew(world, secret, name)
+    wire.before = wire.after = None
+
+
+cuts = pytest.mark.parametrize(
+    ("server", "after"), [("vault", False), ("vault", True), ("keyservice", False), ("keyservice", True)]
+)
+
+
+@cuts
+def test_beginning_anew_goes_on_where_it_was_cut(
+    world: ClientWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, *, after: bool
+) -> None:
+    alice = world.person("alice", Role.PATIENT)
+    secret = own_secret(alice)
+    put_document(alice, open_record(alice), tmp_path, "one", compartment="general")
+    cut_restoring(world, secret, server, monkeypatch, after=after)
+    again = begin_anew(world, secret)
+    assert titles(again, open_access(again, again.record)) == ["one"]
+    assert len(fetch_own(alice).devices) == 2
+    with pytest.raises(HomeTakenError):
+        begin_anew(world, secret)
+
+
+@cuts
+def test_any_command_mends_a_beginning_that_was_cut(
+    world: ClientWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, *, after: bool
+) -> None:
+    alice, bob = world.person("alice", Role.PATIENT), world.person("bob", Role.PRACTITIONER)
+    put_document(alice, open_record(alice), tmp_path, "one", compartment="general")
+    cut_restoring(world, own_secret(alice), server, monkeypatch, after=after)
+    again = world.reopen("new")
+    assert titles(again, open_access(again, again.record)) == ["one"]
+    cut_restoring(world, own_secret(bob), server, monkeypatch, after=after, name="other")
+    assert load_inbox(world.reopen("other")).grants == ()
+    assert len(fetch_own(world.reopen("other")).devices) == 2
+
+
+def test_a_kill_before_the_servers_hear_is_mended(world: ClientWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = world.person("alice", Role.PATIENT)
+    open_record(alice)
+
+    def kill(_: Session) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("carnet.recovery.note_unregistered", kill)
+        with pytest.raises(KeyboardInterrupt):
+            begin_anew(world, own_secret(alice))
+    assert len(fetch_own(world.reopen("new")).devices) == 2
+
+
+def test_only_the_same_person_goes_on(world: ClientWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob = world.person("alice", Role.PATIENT), world.person("bob", Role.PRACTITIONER)
+    cut_restoring(world, own_secret(alice), "keyservice", monkeypatch, after=False)
+    with pytest.raises(HomeTakenError, match="somebody else"):
+        begin_anew(world, own_secret(bob))
+    with pytest.raises(UnlockError, match="another passphrase"):
+        begin_anew(world, own_secret(alice), passphrase="another one entirely")
+    assert begin_anew(world, own_secret(alice)).identity == alice.identity
 
 
 def test_an_identity_is_made_once_in_a_home(world: ClientWorld) -> None:

@@ -31,6 +31,7 @@ CONTENT: dict[str, Any] = {
     "identity_text": str(IDENTITY),
     "short_code": format_short_code(derive_short_code(IDENTITY)),
     "origins": ["https://vault.example", "https://keys.example:8443"],
+    "card_text": "E6kkzfuo-H6KsjtsR1MqXbaLmFzU-YxYoZ1j2pT7JvA",
     "created_on": date(2026, 3, 1),
 }
 
@@ -83,7 +84,7 @@ def test_page_shows_code_identity_servers_and_date(page: Path, language: Languag
     drawn = drawn_texts(make(page, language=language))
     assert "   ".join(CONTENT["short_code"].split()) in drawn
     assert str(IDENTITY) in drawn
-    assert set(CONTENT["origins"]) <= set(drawn)
+    assert {*CONTENT["origins"], CONTENT["card_text"]} <= set(drawn)
     made_on = {"en": "Made on 1 March 2026", "fr": "Établie le 1er mars 2026", "de": "Erstellt am 1. März 2026"}
     assert made_on[language] in drawn
 

@@ -72,6 +72,38 @@ def test_a_list_grows_and_forgets_a_half_written_end(home: Home) -> None:
     assert state(home).load_list("nothing") == []
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2, 3, 4, 5, -4, -3, -2, -1])
+def test_a_list_grows_on_after_a_cut(home: Home, kept: int) -> None:
+    file = home.path / "state" / "receipts"
+    for number in range(2):
+        state(home).append("receipts", {"number": number})
+    first, last, _ = file.read_bytes().split(b"\n")
+    file.write_bytes(first + b"\n" + last[:kept])
+    for number in range(2, 4):
+        state(home).append("receipts", {"number": number})
+    assert [value["number"] for value in state(home).load_list("receipts")] == [0, 2, 3]
+
+
+def test_a_list_grows_on_after_a_cut_that_left_zeros(home: Home) -> None:
+    state(home).append("receipts", {"number": 0})
+    with (home.path / "state" / "receipts").open("ab") as file:
+        file.write(bytes(100))
+    state(home).append("receipts", {"number": 1})
+    assert [value["number"] for value in state(home).load_list("receipts")] == [0, 1]
+
+
+@pytest.mark.parametrize("size", [-8, -4, 0])
+def test_a_whole_line_that_does_not_open_is_refused(home: Home, size: int) -> None:
+    file = home.path / "state" / "receipts"
+    state(home).append("receipts", {"number": 0})
+    line = bytearray(file.read_bytes()[:-1])
+    line[10] ^= 1
+    file.write_bytes(bytes(line)[: size or None] + b"\n")
+    state(home).append("receipts", {"number": 1})
+    with pytest.raises(VerificationError, match="backup"):
+        state(home).load_list("receipts")
+
+
 def test_names_are_found_by_their_beginning(home: Home) -> None:
     for name in ("outbox-2", "pins", "outbox-1"):
         state(home).store(name, {})

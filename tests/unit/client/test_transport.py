@@ -20,7 +20,7 @@ from carnet.errors import (
     UnavailableError,
     UnreachableError,
 )
-from carnet.transport import RequestSigner, ServerClient, ServerName
+from carnet.transport import KeySigner, ServerClient, ServerName
 from carnet_protocol.api import Accepted, CardView, LockView
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.requests import KeyId, parse_request, verify_request
@@ -42,7 +42,7 @@ class Line:
         self._handler = handler
 
     def client(self, *, signed: bool = True) -> ServerClient:
-        signer = RequestSigner(KeyId(bytes(32)), DEVICE.sign) if signed else None
+        signer = KeySigner(KeyId(bytes(32)), DEVICE.sign) if signed else None
         http = httpx2.Client(transport=httpx2.MockTransport(self._handle), follow_redirects=False)
         return ServerClient(
             SERVER.entry(),

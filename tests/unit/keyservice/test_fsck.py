@@ -17,7 +17,7 @@ from carnet_keyservice.tables import (
     recoveries,
     sealed_keys,
 )
-from carnet_protocol.ids import RecordId, StatementHash
+from carnet_protocol.ids import Fingerprint, RecordId, StatementHash
 from carnet_protocol.tuples import KeyRole
 from carnet_server.deployment import Deployment
 from carnet_server.migrations import find_differences
@@ -96,6 +96,14 @@ DAMAGE: dict[str, tuple[str, Callable[[Connection], object]]] = {
     ),
     "a lock statement is taken away": ("row_missing", lambda c: c.execute(delete(lock_statements))),
     "a recovery is taken away": ("row_missing", lambda c: c.execute(delete(recoveries))),
+    "a recovery stands under another root key": (
+        "recovery_of_another_key",
+        lambda c: c.execute(update(recoveries).values(root_fingerprint=Fingerprint(bytes(32)))),
+    ),
+    "a recovery says it was accepted by another event": (
+        "recovery_of_another_key",
+        lambda c: c.execute(update(recoveries).values(event=0)),
+    ),
     "a check value is changed": (
         "master_key_wrong",
         lambda c: c.execute(update(master_keys).values(check_value=bytes(72))),

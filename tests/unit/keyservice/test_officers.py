@@ -46,8 +46,20 @@ def test_an_officer_enrols_another_and_retires_the_first(story: KeyServiceStory)
         ) == (409, "conflict")
 
 
+def test_a_root_key_that_becomes_an_officers_is_one(story: KeyServiceStory) -> None:
+    enrol_first(story)
+    world, root = story.world, story.alice.root
+    accept(world.post_people(story.alice.recovery().text))
+    accept(world.send_as_key("GET", "/v1/recovery", root))
+    accept(world.send_as_key("POST", "/v1/admin/officers", OLGA, OfficerUpdate(public_key=root.public_key)))
+    assert code(world.send_as_key("GET", "/v1/admin/status", root)) == (404, "refused")  # remembered as a root key
+    accept(world.send_as_key("GET", "/v1/admin/status", root))
+    assert code(world.send_as_key("GET", "/v1/recovery", root)) == (404, "refused")
+
+
 def test_nobody_else_administers(story: KeyServiceStory) -> None:
     enrol_first(story)
+    accept(story.world.post_people(story.alice.recovery().text))
     body = OfficerUpdate(public_key=OTTO.public_key)
     with unchanged(story.world.engine):
         assert code(story.world.post("/v1/admin/officers", story.alice, body)) == (404, "refused")

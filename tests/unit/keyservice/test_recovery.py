@@ -49,15 +49,41 @@ def test_a_new_person_comes_with_recovery_in_one_request_and_again(world: KeySer
 
 
 def test_without_a_recovery_statement_there_is_nothing_to_see(world: KeyServiceWorld, alice: OwnPerson) -> None:
-    assert code(world.send_as_key("GET", "/v1/recovery", alice.root)) == (404, "refused")
+    assert code(world.send_as_key("GET", "/v1/recovery", alice.root)) == (401, "unauthenticated")
 
 
 def test_a_root_key_that_was_replaced_recovers_nothing(world: KeyServiceWorld, alice: OwnPerson) -> None:
     accept(world.post_people(alice.recovery().text))
     old_root = alice.root
-    accept(world.post_people(alice.renew(new_root=True).text))
+    accept(world.post_people(alice.renew(new_root=True).text, alice.recovery().text))
     assert code(world.send_as_key("GET", "/v1/recovery", old_root)) == (401, "unauthenticated")
     assert world.send_as_key("GET", "/v1/recovery", alice.root).status_code == 200
+
+
+def test_a_root_key_recovers_its_owner_however_many_others_name_it(world: KeyServiceWorld, alice: OwnPerson) -> None:
+    accept(world.post_people(alice.recovery().text))
+    for name in ("one", "two"):
+        squatter = make_person(Dice(name), Role.PATIENT)
+        world.introduce(squatter)
+        taken = squatter.renew().body.model_copy(update={"root_key": alice.root.public_key})
+        accept(world.post_people(Signed.sign(taken, squatter.root).text))
+    view = accept(world.send_as_key("GET", "/v1/recovery", alice.root))
+    assert view["person"]["identities"] == [alice.current.text]
+
+
+def test_a_root_key_of_two_people_recovers_the_one_for_whom_it_signed_last(
+    world: KeyServiceWorld, alice: OwnPerson
+) -> None:
+    accept(world.post_people(alice.recovery().text))
+    twin_body = alice.current.body.model_copy(update={"issued_at": NOW - 1})
+    twin = OwnPerson(Dice("twin"), alice.role, alice.root, [Signed.sign(twin_body, alice.root)], [alice.account_key])
+    accept(world.post_people(twin.current.text, twin.recovery().text))
+    view = accept(world.send_as_key("GET", "/v1/recovery", alice.root))
+    assert view["person"]["identities"] == [twin.current.text]
+
+
+def test_two_slots_for_one_statement_in_one_request_are_refused(world: KeyServiceWorld, alice: OwnPerson) -> None:
+    assert refuse(world, alice.recovery().text, alice.recovery().text) == (409, "conflict")
 
 
 def test_a_device_and_a_stranger_recover_nothing(world: KeyServiceWorld, alice: OwnPerson) -> None:

@@ -18,6 +18,7 @@ from carnet_protocol.limits import MAX_RELEASE_ITEMS
 from carnet_protocol.statements import Lock, Permission, Receipt, Role, Signed
 from carnet_protocol.tuples import KeyRole
 from carnet_server.events.event import derive_leaf_hash
+from carnet_server.records import decide as record_rules
 from tests.support.hpke import open_box
 from tests.support.keyservice import KeyServiceStory, accept, code
 from tests.support.people import DAY, NOW, OwnPerson, make_person
@@ -380,6 +381,36 @@ def test_a_tombstone_by_another_depositor_removes_nothing(story: KeyServiceStory
     tombstone = story.own.entomb(story.version.document, MANIFEST, by=story.mallory)
     accept(story.world.post_statements(story.own, update_of(tombstone), by=story.mallory))
     assert released(story, story.item(KeyRole.CONTENT)) == [True]
+
+
+@pytest.mark.parametrize("end", ["revocation", "attestation", "time"])
+def test_who_may_not_deposit_any_more_makes_no_tombstone(story: KeyServiceStory, end: str) -> None:
+    match end:
+        case "revocation":
+            accept(story.world.post_statements(story.own, update_of(story.own.revoke(story.deposit_grant))))
+        case "attestation":
+            accept(story.world.post_directory(story.world.own.registrar.publish_list(story.attestations["laura"])))
+        case _:
+            story.world.clock.now = story.deposit_grant.body.expires
+    now = story.world.clock()
+    tombstone = story.own.entomb(story.version.document, MANIFEST, by=story.laura, at=now)
+    refuse(story, lambda: story.world.post_statements(story.own, update_of(tombstone), by=story.laura))
+    assert None not in story.inner(story.release(story.alice, None, [story.item(KeyRole.CONTENT)]))
+
+
+def test_an_author_makes_so_many_tombstones_and_no_more(
+    story: KeyServiceStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_rules, "MAX_TOMBSTONES_OF_AN_AUTHOR", 3)
+
+    def entomb(count: int, by: OwnPerson) -> object:
+        made = [story.own.entomb(DocumentId(story.dice(32)), MANIFEST, by=by) for _ in range(count)]
+        return story.world.post_statements(story.own, update_of(*made), by=by)
+
+    refuse(story, lambda: entomb(4, story.laura))
+    accept(entomb(3, story.laura))
+    refuse(story, lambda: entomb(1, story.laura))
+    accept(entomb(4, story.alice))
 
 
 def test_who_never_could_deposit_makes_no_tombstone(story: KeyServiceStory) -> None:

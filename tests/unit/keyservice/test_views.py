@@ -7,7 +7,7 @@ from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import IdentityHash, RecordId, StatementHash
 from carnet_protocol.statements import Role
 from tests.support.keyservice import KeyServiceStory, KeyServiceWorld, accept, code
-from tests.support.people import NOW, make_person
+from tests.support.people import DAY, NOW, make_person
 from tests.support.records import OwnRecord, update_of
 from tests.support.tables import unchanged
 
@@ -127,9 +127,30 @@ def test_the_patient_sees_every_grant_and_revocation(story: KeyServiceStory) -> 
 def test_the_inbox_is_ones_own(story: KeyServiceStory) -> None:
     inbox = accept(story.world.get("/v1/inbox", story.bob))
     assert [entry["grant"] for entry in inbox["entries"]] == [story.grant.text]
-    assert inbox["entries"][0]["patient"]["identities"] == [story.alice.current.text]
-    assert accept(story.world.get("/v1/inbox", story.mallory)) == {"entries": [], "next": None}
+    assert [patient["identities"] for patient in inbox["patients"]] == [[story.alice.current.text]]
+    assert accept(story.world.get("/v1/inbox", story.mallory)) == {"entries": [], "patients": [], "next": None}
     assert accept(story.world.get("/v1/inbox", story.bob, after=story.grant.hash))["entries"] == []
+
+
+@pytest.mark.parametrize("end", ["revocation", "time"])
+def test_who_is_no_practitioner_any_more_sees_no_patient(story: KeyServiceStory, end: str) -> None:
+    lasting = story.own.grant(
+        story.bob, story.attestations["bob"], compartments=[story.general], expires=NOW + 100 * DAY
+    )
+    accept(story.world.post_statements(story.own, update_of(lasting)))
+    if end == "revocation":
+        accept(story.world.post_directory(story.world.own.registrar.publish_list(story.attestations["bob"])))
+    else:
+        story.world.clock.now = story.attestations["bob"].body.expires
+        now = story.world.clock()
+        listed = story.world.own.registrar.publish_list(at=now - DAY, next_update=now + 30 * DAY)
+        accept(story.world.post_directory(listed))
+    assert accept(story.world.get("/v1/inbox", story.bob)) == accept(story.world.get("/v1/inbox", story.mallory))
+    hidden = story.world.get(f"/v1/people/{story.alice.identity}", story.bob)
+    nobody = story.world.get(f"/v1/people/{IdentityHash(bytes(32))}", story.bob)
+    assert code(hidden) == (404, "refused")
+    assert hidden.content == nobody.content
+    assert story.world.get(f"/v1/people/{story.bob.identity}", story.bob).status_code == 200
 
 
 def test_a_successor_finds_the_old_grants_in_the_inbox(story: KeyServiceStory) -> None:

@@ -163,6 +163,7 @@ STATEMENTS: dict[str, Statement] = {
             ciphertext_size=16_472,
             metadata_digest=Sha256Digest(bytes(32)),
             plaintext_commitment=bytes(32),
+            metadata_commitment=bytes(32),
             created_at=NOW,
         ),
         Tombstone(

@@ -1,5 +1,6 @@
 """Who may sign what: chains of identities, devices, removals, attestations."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -27,8 +28,8 @@ def _device(key: Signer, by: Signer, enrolled_by: StatementHash | None = None, *
     return Signed.sign(body, by)
 
 
-def _removal(device: Signed[Device], since: int, by: Signer = ROOT) -> Signed[Removal]:
-    return Signed.sign(Removal(identity=ALICE, device=device.hash, since=since, issued_at=NOW + 50), by)
+def _removal(device: Signed[Device], since: int, by: Signer = ROOT, *, at: int = NOW + 50) -> Signed[Removal]:
+    return Signed.sign(Removal(identity=ALICE, device=device.hash, since=since, issued_at=at), by)
 
 
 def _next(before: Signed[Identity], by: Signer = ROOT, **changes: Any) -> Signed[Identity]:
@@ -130,9 +131,113 @@ def test_of_two_removals_the_earlier_since_counts() -> None:
             person.device_key(ALICES_PHONE.hash, at=NOW + 6)
 
 
+def test_what_a_device_made_before_it_was_removed_stays_a_link_of_its_chain() -> None:
+    later = _device(THIEF, LAPTOP, ALICES_LAPTOP.hash, at=NOW + 20)
+    removals = [
+        _removal(ALICES_PHONE, since=NOW + 10, at=NOW + 90),
+        _removal(ALICES_PHONE, since=NOW + 30, at=NOW + 60),
+    ]
+    for order in (removals, removals[::-1]):
+        person = verify_person(ALICE, [FOUNDING], [ALICES_PHONE, ALICES_LAPTOP, later], order)
+        for device, key in ((ALICES_PHONE, PHONE), (ALICES_LAPTOP, LAPTOP), (later, THIEF)):
+            assert person.unremoved_key(device.hash, at=NOW + 59) == key.public_key
+            for time in (NOW + 60, NOW + 90):
+                with pytest.raises(SignatureError):
+                    person.unremoved_key(device.hash, at=time)
+
+
+def test_a_device_that_is_to_be_shut_out_later_is_in_force_until_then() -> None:
+    removal = _removal(ALICES_PHONE, since=NOW + 90, at=NOW + 60)
+    person = verify_person(ALICE, [FOUNDING], [ALICES_PHONE], [removal])
+    assert person.unremoved_key(ALICES_PHONE.hash, at=NOW + 89) == PHONE.public_key
+    with pytest.raises(SignatureError):
+        person.unremoved_key(ALICES_PHONE.hash, at=NOW + 90)
+    with pytest.raises(SignatureError):
+        person.unremoved_key(StatementHash(bytes(32)), at=NOW)
+
+
 def test_a_device_removes_nobody() -> None:
     with pytest.raises(SignatureError):
         verify_person(ALICE, [FOUNDING], [ALICES_PHONE, ALICES_LAPTOP], [_removal(ALICES_PHONE, since=0, by=LAPTOP)])
+
+
+NEW_ROOT = signer(31)
+RENEWED = _next(FOUNDING, root_key=NEW_ROOT.public_key, issued_at=NOW + 40)
+TABLET = signer(23)
+ALICES_TABLET = _device(TABLET, NEW_ROOT, at=NOW + 40)
+
+
+def test_a_device_falls_with_the_root_key_under_which_it_was_enrolled() -> None:
+    devices = [ALICES_PHONE, ALICES_LAPTOP, ALICES_TABLET]
+    person = verify_person(ALICE, [FOUNDING, RENEWED], devices, [])
+    for device in (ALICES_PHONE, ALICES_LAPTOP):
+        assert person.device_key(device.hash, at=NOW + 39) == device.body.device_key
+        with pytest.raises(SignatureError):
+            person.device_key(device.hash, at=NOW + 40)
+    assert person.device_key(ALICES_TABLET.hash, at=NOW + 99) == TABLET.public_key
+
+
+def test_a_root_key_that_stays_lets_no_device_fall() -> None:
+    person = verify_person(ALICE, [FOUNDING, _next(FOUNDING, issued_at=NOW + 40)], [ALICES_PHONE], [])
+    assert person.device_key(ALICES_PHONE.hash, at=NOW + 99) == PHONE.public_key
+
+
+@pytest.mark.parametrize("at", [0, NOW, NOW + 39])
+def test_who_holds_the_replaced_words_speaks_no_more_whatever_the_date_on_a_device(at: int) -> None:
+    dated_back = _device(THIEF, ROOT, at=at)
+    enrolled = _device(signer(67), THIEF, dated_back.hash, at=NOW + 60)
+    person = verify_person(ALICE, [FOUNDING, RENEWED], [ALICES_PHONE, dated_back, ALICES_TABLET, enrolled], [])
+    with pytest.raises(SignatureError):
+        person.device_key(dated_back.hash, at=NOW + 40)
+    with pytest.raises(SignatureError):
+        person.device_key(enrolled.hash, at=0)
+
+
+def test_nothing_by_a_replaced_root_key_follows_what_a_newer_one_signed() -> None:
+    for devices, removals in (
+        ([ALICES_TABLET, ALICES_PHONE], []),
+        (
+            [ALICES_PHONE, ALICES_TABLET],
+            [_removal(ALICES_TABLET, NOW + 50, NEW_ROOT), _removal(ALICES_PHONE, NOW + 50)],
+        ),
+    ):
+        with pytest.raises(SignatureError):
+            verify_person(ALICE, [FOUNDING, RENEWED], devices, removals)
+
+
+def test_a_replaced_root_key_removes_no_device_of_a_later_one() -> None:
+    removals = [_removal(ALICES_TABLET, since=0), _removal(ALICES_PHONE, since=NOW + 5)]
+    person = verify_person(ALICE, [FOUNDING, RENEWED], [ALICES_PHONE, ALICES_TABLET], removals)
+    assert person.device_key(ALICES_TABLET.hash, at=NOW + 99) == TABLET.public_key
+    with pytest.raises(SignatureError):
+        person.device_key(ALICES_PHONE.hash, at=NOW + 5)
+    removals.append(_removal(ALICES_TABLET, NOW + 50, NEW_ROOT))
+    person = verify_person(ALICE, [FOUNDING, RENEWED], [ALICES_PHONE, ALICES_TABLET], removals)
+    with pytest.raises(SignatureError):
+        person.device_key(ALICES_TABLET.hash, at=NOW + 50)
+
+
+def test_a_replaced_root_key_does_not_come_back() -> None:
+    with pytest.raises(StatementError):
+        verify_person(ALICE, [FOUNDING, RENEWED, _next(RENEWED, by=NEW_ROOT, root_key=ROOT.public_key)], [], [])
+
+
+def test_many_root_keys_and_devices_cost_one_signature_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = [ROOT, *(signer(100 + number) for number in range(20))]
+    chain = [FOUNDING]
+    for before, after in itertools.pairwise(roots):
+        chain.append(_next(chain[-1], by=before, root_key=after.public_key))
+    devices = [_device(signer(150 + number), root) for number, root in enumerate(roots)]
+    calls = []
+    verify = Signed.verify
+
+    def count(signed: Signed[Any], key: Any) -> None:
+        calls.append(signed)
+        verify(signed, key)
+
+    monkeypatch.setattr(Signed, "verify", count)
+    verify_person(ALICE, chain, devices, [])
+    assert len(calls) <= len(chain) + len(devices) + len(roots)
 
 
 def _doctor() -> Person:

@@ -256,8 +256,8 @@ def test_a_request_whose_row_was_dropped_cannot_come_back_with_the_clock(world: 
 # Rates
 
 
-def test_an_identity_has_a_rate_and_others_do_not_suffer(sqlite_engine: Engine) -> None:
-    world = World(sqlite_engine, rates=Rates(by_identity=Rate(1, 3)))
+def test_a_key_has_a_rate_and_others_do_not_suffer(sqlite_engine: Engine) -> None:
+    world = World(sqlite_engine, rates=Rates(by_key=Rate(1, 3)))
     world.enrol(ALICE, BOB)
     with world.client:
         codes = [world.post_as(ALICE, PATH, BODY).status_code for _ in range(5)]
@@ -267,7 +267,18 @@ def test_an_identity_has_a_rate_and_others_do_not_suffer(sqlite_engine: Engine) 
         assert world.post_as(ALICE, PATH, BODY).status_code == 200
 
 
-def test_an_address_that_fails_too_often_is_not_even_verified(
+def test_a_thief_with_one_device_leaves_the_owner_the_others_and_the_root_key(sqlite_engine: Engine) -> None:
+    world = World(sqlite_engine, rates=Rates(by_key=Rate(1, 3)))
+    stolen = Caller("stolen", owner="alice")
+    others = Caller("laptop", owner="alice"), Caller("root", PrincipalKind.ROOT, owner="alice")
+    world.enrol(stolen, *others)
+    with world.client:
+        codes = [world.post_as(stolen, PATH, BODY).status_code for _ in range(5)]
+        assert codes == [200, 200, 200, 429, 429]
+        assert [world.post_as(other, PATH, BODY).status_code for other in others] == [200, 200]
+
+
+def test_an_address_that_fails_too_often_gets_no_look_up(
     sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(sqlite_engine, rates=Rates(by_address=Rate(1, 3)))
@@ -279,9 +290,35 @@ def test_an_address_that_fails_too_often_is_not_even_verified(
         answer = world.post_as(ALICE, PATH, BODY)
         assert (answer.status_code, answer.content) == (429, answer_refusal(ErrorCode.RATE_LIMITED).body)
         assert answer.headers["retry-after"] == "1"
-        assert counting.done == []
+        assert counting.done == ["verify"]
         world.seconds = 2
         assert world.post_as(ALICE, PATH, BODY).status_code == 200
+
+
+def test_a_key_that_signed_well_before_is_heard_from_an_address_where_others_fail(sqlite_engine: Engine) -> None:
+    world = World(sqlite_engine, rates=Rates(by_address=Rate(1, 3)))
+    world.enrol(ALICE)
+    with world.client:
+        assert world.post_as(ALICE, PATH, BODY).status_code == 200
+        while world.post_as(MALLORY, PATH, BODY).status_code == 401:
+            pass
+        assert {world.post_as(ALICE, PATH, BODY).status_code for _ in range(5)} == {200}
+
+
+@pytest.mark.parametrize("forgery", ["an unknown key", "another path", "too old", "another server"])
+def test_an_address_that_fails_too_often_does_not_learn_which_keys_signed_before(
+    sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch, forgery: str
+) -> None:
+    world = World(sqlite_engine, rates=Rates(by_address=Rate(1, 3)))
+    world.enrol(ALICE)
+    with world.client:
+        world.post_as(ALICE, PATH, BODY)
+        while world.post_as(MALLORY, PATH, BODY).status_code == 401:
+            pass
+        counting = Counting(world, monkeypatch)
+        answer = world.post(PATH, CONTENT, forgeries()[forgery]())
+        assert (answer.status_code, answer.content) == (429, answer_refusal(ErrorCode.RATE_LIMITED).body)
+        assert counting.done == ["verify"]
 
 
 def test_streams_cost_their_address_something_only_when_they_are_refused(sqlite_engine: Engine) -> None:

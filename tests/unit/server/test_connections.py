@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import uvicorn
@@ -26,11 +26,18 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(message)
 
 
-def converse(conversation: Conversation) -> None:
-    """Run `conversation` with a server whose connections are bounded."""
+def converse(conversation: Conversation, *, trusted: Sequence[str] = ()) -> None:
+    """Run `conversation` with a server whose connections are bounded, and which trusts the proxies `trusted`."""
 
     async def main() -> None:
-        config = uvicorn.Config(app, http=BoundedConnection, log_config=None, lifespan="off")
+        config = uvicorn.Config(
+            app,
+            http=BoundedConnection,
+            log_config=None,
+            lifespan="off",
+            proxy_headers=bool(trusted),
+            forwarded_allow_ips=list(trusted),
+        )
         state, loop = ServerState(), asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: BoundedConnection(config=config, server_state=state, app_state={}), "127.0.0.1", 0
@@ -94,3 +101,19 @@ def test_one_connection_too_many_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
         assert await read_to_the_end(reader) == b""
 
     converse(conversation)
+
+
+@pytest.mark.parametrize(("trusted", "is_cut"), [([], True), (["127.0.0.1"], False)], ids=["anyone", "a proxy"])
+def test_one_connection_of_an_address_too_many_is_cut_unless_it_speaks_for_others(
+    monkeypatch: pytest.MonkeyPatch, trusted: list[str], is_cut: bool
+) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS_OF_AN_ADDRESS", 0)
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_cut:
+            assert await read_to_the_end(reader) == b""
+            return
+        writer.write(REQUEST)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+
+    converse(conversation, trusted=trusted)

@@ -1,5 +1,7 @@
 """Readiness: database reached and migrated, writer alive, asked once a second at most."""
 
+from dataclasses import replace
+
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
@@ -7,6 +9,7 @@ from starlette.testclient import TestClient
 
 from carnet_server.answers import install_handlers
 from carnet_server.chassis import Chassis
+from carnet_server.errors import UnavailableError
 from carnet_server.health import add_health
 from tests.support.tiny_server.world import World
 
@@ -47,6 +50,39 @@ def test_a_server_whose_database_is_at_another_version_is_not_ready(client: Test
     with sqlite_engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert client.get("/readyz").status_code == 503
+
+
+def test_a_server_that_misses_something_else_is_not_ready(world: World, clock: Seconds) -> None:
+    is_there = False
+
+    def look() -> None:
+        if not is_there:
+            raise UnavailableError("store_unavailable")
+
+    app = FastAPI()
+    install_handlers(app)
+    add_health(app, replace(world.chassis, needs=(look,)), clock)
+    client = TestClient(app)
+    assert client.get("/readyz").status_code == 503
+    is_there = True
+    clock.now += 1
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_look_that_takes_long_is_the_only_one(world: World, clock: Seconds) -> None:
+    app = FastAPI()
+    install_handlers(app)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        clock.now += 60
+        assert TestClient(app).get("/readyz").status_code == 503
+
+    add_health(app, replace(world.chassis, needs=(look,)), clock)
+    assert TestClient(app).get("/readyz").status_code == 200
+    assert looks == 1
 
 
 def test_the_database_is_asked_once_a_second_and_not_more(

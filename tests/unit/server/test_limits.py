@@ -18,12 +18,25 @@ from carnet_server.errors import (
     UnsupportedMediaTypeError,
 )
 from carnet_server.limits import MAX_HEADERS, RequestLimits, check_head
+from carnet_server.places import Place, Places
 
 Header = tuple[bytes, bytes]
 
 
 def make_scope(*headers: Header, path: bytes = b"/", query: bytes = b"", method: str = "POST") -> Scope:
-    return {"type": "http", "method": method, "raw_path": path, "query_string": query, "headers": list(headers)}
+    return {
+        "type": "http",
+        "method": method,
+        "path": path.decode("latin-1"),
+        "raw_path": path,
+        "query_string": query,
+        "headers": list(headers),
+        "client": None,
+    }
+
+
+def make_place() -> Place:
+    return Place(Places(1), Places(1), "192.0.2.1")
 
 
 def receive_from(messages: Sequence[Message]) -> Receive:
@@ -102,11 +115,104 @@ def test_requests_at_once_are_bounded_and_a_finished_one_makes_room() -> None:
     asyncio.run(main())
 
 
+class Crowd:
+    """Requests to a server with eight places, whose bodies come when the test says so. Each answer is noted."""
+
+    def __init__(self) -> None:
+        self.limits = RequestLimits(self._app, max_concurrent=8)
+        self.tasks: list[asyncio.Task[None]] = []
+        self.rest = asyncio.Event()
+
+    async def ask(self, address: str, *, is_whole: bool, path: bytes = b"/") -> None:
+        """Let a request of `address` come in and run until it waits or is done."""
+        scope = make_scope(path=path) | {"client": (address, 1)}
+        self.tasks.append(asyncio.create_task(self.limits(scope, self._receive(is_whole), self._send)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    def refused(self) -> list[bool | None]:
+        """Of each request: whether it was refused, or None if it is not answered yet."""
+        return [task.exception() is not None if task.done() else None for task in self.tasks]
+
+    def _receive(self, is_whole: bool) -> Receive:
+        async def receive() -> Message:
+            if not is_whole:
+                await self.rest.wait()
+            return part(b"{}", more=False)
+
+        return receive
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gate = body_gate(scope)
+        gate.open(2)
+        await gate.read()
+
+    async def _send(self, message: Message) -> None:
+        raise AssertionError
+
+
+def test_whose_body_is_slow_to_come_keeps_nobody_out_whose_request_is_there() -> None:
+    async def main() -> None:
+        crowd = Crowd()
+        for number in range(12):
+            await crowd.ask(f"192.0.2.{number % 6}", is_whole=False)
+        assert crowd.refused() == [None] * 8 + [True] * 4
+        for address in ("192.0.2.0", "192.0.2.9"):
+            await crowd.ask(address, is_whole=True)
+        assert crowd.refused()[-2:] == [False, False]
+        crowd.rest.set()
+        await asyncio.gather(*crowd.tasks, return_exceptions=True)
+        assert crowd.refused()[:8] == [False] * 8
+
+    asyncio.run(main())
+
+
+def test_one_address_waits_with_a_fraction_of_all_bodies() -> None:
+    async def main() -> None:
+        crowd = Crowd()
+        for _ in range(4):
+            await crowd.ask("2001:db8::1", is_whole=False)
+        await crowd.ask("2001:db8::2", is_whole=False)
+        await crowd.ask("2001:db8:0:1::1", is_whole=False)
+        assert crowd.refused() == [None, None, True, True, True, None]
+        crowd.rest.set()
+        await asyncio.gather(*crowd.tasks, return_exceptions=True)
+        for _ in range(3):
+            await crowd.ask("2001:db8::1", is_whole=True)
+        assert crowd.refused()[-3:] == [False] * 3
+
+    asyncio.run(main())
+
+
+def test_whether_a_server_lives_is_answered_however_busy_it_is() -> None:
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/":
+                await done.wait()
+
+        async def send(message: Message) -> None:
+            raise AssertionError
+
+        limits = RequestLimits(app, max_concurrent=1)
+        first = asyncio.create_task(limits(make_scope(), receive_from([]), send))
+        await asyncio.sleep(0)
+        for path in (b"/healthz", b"/readyz"):
+            await limits(make_scope(path=path), receive_from([]), send)
+        with pytest.raises(BusyError):
+            await limits(make_scope(path=b"/healthz/"), receive_from([]), send)
+        done.set()
+        await first
+
+    asyncio.run(main())
+
+
 # The body
 
 
 def open_gate(messages: Sequence[Message], limit: int, *headers: Header) -> BodyGate:
-    gate = BodyGate(make_scope(*headers), receive_from(messages))
+    gate = BodyGate(make_scope(*headers), receive_from(messages), make_place())
     gate.open(limit)
     return gate
 
@@ -178,14 +284,15 @@ def test_a_stream_over_its_limit_is_refused() -> None:
 
 
 def test_a_body_that_no_route_opened_is_not_seen_by_anyone() -> None:
-    gate = BodyGate(make_scope(), receive_from([part(b"abc"), part(b"def", more=False), {"type": "http.disconnect"}]))
+    messages = [part(b"abc"), part(b"def", more=False), {"type": "http.disconnect"}]
+    gate = BodyGate(make_scope(), receive_from(messages), make_place())
 
     async def drain() -> list[Message]:
         return [await gate.receive() for _ in range(3)]
 
     assert asyncio.run(drain()) == [part(b""), part(b"", more=False), {"type": "http.disconnect"}]
     with pytest.raises(AssertionError, match="internal"):
-        asyncio.run(BodyGate(make_scope(), receive_from([])).read())
+        asyncio.run(BodyGate(make_scope(), receive_from([]), make_place()).read())
 
 
 def test_a_request_past_the_limits_has_no_gate() -> None:
@@ -212,7 +319,7 @@ def test_an_answer_ends_the_connection_where_much_of_a_body_is_unread(
 ) -> None:
     scope: dict[str, Any] = dict(make_scope(*headers))
     if read:
-        gate = BodyGate(scope, receive_from([part(b"", more=False)]))
+        gate = BodyGate(scope, receive_from([part(b"", more=False)]), make_place())
         gate.open(10 * MAX_BODY_BYTES)
         asyncio.run(gate.read())
     assert is_much_unread(scope) is closes

@@ -1,5 +1,6 @@
 """A log line holds what is on the list and nothing else."""
 
+import errno
 import io
 import json
 import logging
@@ -103,6 +104,24 @@ def test_a_level_below_the_wanted_one_is_not_written() -> None:
     log.info("answer")
     log.error("failure")
     assert [line["event"] for line in logged(stream)] == ["failure"]
+
+
+@pytest.mark.parametrize("call", ["write", "flush"])
+def test_a_line_that_there_is_no_room_for_is_lost_and_the_next_one_written(call: str) -> None:
+    stream, refused = io.StringIO(), [OSError(errno.ENOSPC, "the disk is full")]
+    act = getattr(stream, call)
+
+    def refuse_once(*arguments: str) -> None:
+        if refused:
+            raise refused.pop()
+        act(*arguments)
+
+    setattr(stream, call, refuse_once)
+    log = make_log(stream)
+    for status in (200, 404):
+        log.info("answer", status=status)
+    assert logged(stream)[-1]["status"] == 404
+    assert not refused
 
 
 def test_a_log_file_is_appended_to_and_readable_by_its_owner_alone(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Every request leaves one line and one count, and nothing of what it carried."""
 
 import asyncio
+import errno
 import io
 import json
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from carnet_protocol.errors import ErrorCode
+from carnet_server.answers import answer_refusal
 from carnet_server.logs import make_log
 from carnet_server.metrics import Metrics
 from carnet_server.observation import Observation
@@ -86,21 +89,41 @@ def test_an_answer_that_breaks_in_the_middle_is_not_answered_twice() -> None:
     assert events == ["failure", "answer"]
 
 
-def test_whoever_stops_to_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("carnet_server.observation.SEND_SECONDS", 0)
-
+def test_a_failure_is_answered_before_it_is_logged() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        raise ValueError
+
+    stream = io.StringIO()
+    logged_before: list[str] = []
 
     async def send(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            await asyncio.Event().wait()
+        logged_before.append(stream.getvalue())
 
-    observation = Observation(app, log=make_log(io.StringIO()), metrics=Metrics())
+    observation = Observation(app, log=make_log(stream), metrics=Metrics())
     scope: Scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
-    with pytest.raises(TimeoutError):
-        asyncio.run(observation(scope, read_nothing, send))
+    asyncio.run(observation(scope, read_nothing, send))
+    assert logged_before == ["", ""]
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["failure", "answer"]
+
+
+def test_a_full_disk_under_the_log_costs_nobody_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError
+
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "write", refuse)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    observation = Observation(app, log=make_log(stream), metrics=Metrics())
+    scope: Scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
+    asyncio.run(observation(scope, read_nothing, send))
+    assert sent[1]["body"] == answer_refusal(ErrorCode.INTERNAL).body
 
 
 def test_other_protocols_pass_through() -> None:

@@ -63,6 +63,16 @@ def test_a_refused_request_costs_nothing() -> None:
     assert take_all(buckets, "alice") == 1
 
 
+def test_what_costs_more_than_is_left_goes_through_once_and_is_owed() -> None:
+    clock = Seconds()
+    buckets = TokenBuckets(Rate(per_second=1, burst=5), clock)
+    buckets.take("alice", 12)
+    clock.now = 7.5
+    assert take_all(buckets, "alice") == 0
+    clock.now = 8
+    assert take_all(buckets, "alice") == 1
+
+
 def test_the_table_is_bounded_and_forgets_who_was_quiet_longest() -> None:
     buckets = TokenBuckets(Rate(per_second=0.001, burst=1), Seconds(), capacity=3)
     for name in ("alice", "bob", "carol"):

@@ -1,19 +1,23 @@
 """Routes do what they state, refuse what they do not, and say it in OpenAPI."""
 
+import ast
+import inspect
 import json
-from types import NoneType
+from types import ModuleType, NoneType
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.limits import MAX_BODY_BYTES
 from carnet_protocol.wire import WireModel
+from carnet_server import authentication, clock, database, errors, nonces, writer
 from carnet_server.answers import answer_refusal
 from carnet_server.calls import SignedCall
 from carnet_server.errors import ANSWERS
 from carnet_server.openapi import format_openapi
-from carnet_server.routes import DEVICES, Router
+from carnet_server.routes import COMMON_ERRORS, DEVICES, Router
 from tests.support.tables import digest_tables
 from tests.support.tiny_server.app import MAX_NOTE_BYTES
 from tests.support.tiny_server.world import ALICE, World
@@ -159,6 +163,29 @@ def test_an_unexpected_failure_is_an_internal_error_without_a_word_of_what_happe
     assert "app.py" in failure["trace"]
 
 
+def test_a_write_into_a_full_database_is_refused_as_such(world: World) -> None:
+    @event.listens_for(world.engine, "begin")
+    def _fill(connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        (pages,) = driver.execute("PRAGMA page_count").fetchone()
+        driver.execute(f"PRAGMA max_page_count = {pages}")
+
+    answers = [world.post_as(ALICE, PATH, {"note": f"{number:021}A", "text": "x" * 900}) for number in range(20)]
+    assert is_refusal(answers[-1], ErrorCode.NO_SPACE)
+    assert {answer.status_code for answer in answers} == {200, 507}
+
+
+@pytest.mark.parametrize("module", [authentication, clock, database, nonces, writer])
+def test_what_stands_under_every_route_refuses_with_what_every_route_states(module: ModuleType) -> None:
+    names = {node.id for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, ast.Name)}
+    codes = {
+        errors.__dict__[name].code for name in names & errors.__dict__.keys() if hasattr(errors.__dict__[name], "code")
+    }
+    assert codes
+    # A key of another kind is refused before the route is asked.
+    assert codes - {ErrorCode.REFUSED} <= COMMON_ERRORS
+
+
 def test_a_refusal_that_a_route_does_not_state_is_an_internal_error(world: World) -> None:
     assert is_refusal(world.client.get("/v1/unstated"), ErrorCode.INTERNAL)
 
@@ -205,7 +232,7 @@ def test_openapi_says_what_the_routes_state(world: World) -> None:
     assert write["x-carnet-body-limit"] == MAX_NOTE_BYTES
     assert write["x-carnet-principals"] == ["device", "root"]
     assert write["security"] == [{"signature": []}]
-    assert set(write["responses"]) == {"200", "400", "401", "409", "413", "415", "429", "500", "503"}
+    assert set(write["responses"]) == {"200", "400", "401", "409", "413", "415", "429", "500", "503", "507"}
     echo = document["paths"]["/v1/echo"]["post"]
     assert "security" not in echo
     assert "401" not in echo["responses"]

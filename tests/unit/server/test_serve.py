@@ -1,5 +1,6 @@
 """A real process on loopback: it says when it is ready, refuses what is not HTTP, and ends without dropping anyone."""
 
+import asyncio
 import contextlib
 import datetime as dt
 import http.client
@@ -18,17 +19,22 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import pytest
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from carnet_protocol.errors import ErrorCode
+from carnet_server import event_loop
 from carnet_server import serve as serve_module
 from carnet_server.answers import answer_refusal
+from carnet_server.chassis import DEFAULT_MAX_CONCURRENT
 from carnet_server.connections import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from carnet_server.database import make_engine
+from carnet_server.draining import SEND_SECONDS
 from carnet_server.errors import MigrationError, SettingsError
+from carnet_server.event_loop import EventLoop
 from carnet_server.serve import serve
 from carnet_server.settings import ServerSettings
 from tests.support.tiny_server.world import World
@@ -213,6 +219,14 @@ def test_a_body_that_is_much_too_long_ends_the_connection(running: Running) -> N
     assert b"connection: close" in received
 
 
+def test_bodies_that_drip_in_keep_nobody_out(running: Running) -> None:
+    head = b"POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
+    with contextlib.ExitStack() as slow:
+        for _ in range(DEFAULT_MAX_CONCURRENT + 1):
+            slow.enter_context(running.connect()).sendall(head)
+        assert [running.ask(path)[0] for path in ("/healthz", "/readyz", "/openapi.json")] == [200, 200, 200]
+
+
 def test_two_requests_go_over_one_connection(running: Running) -> None:
     request = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
     last = request.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
@@ -308,6 +322,14 @@ def test_it_does_not_start_on_an_address_that_is_taken(world: World, tmp_path: P
             serve(world.app, world.chassis, make_settings(tmp_path, listen_port=taken.getsockname()[1]))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel has no such limit")
+def test_what_nobody_takes_is_given_up_by_the_kernel_too(tmp_path: Path) -> None:
+    with serve_module._listen(make_settings(tmp_path)) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SEND_SECONDS * 1000
+
+
 # TLS
 
 
@@ -334,6 +356,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     key_path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    key_path.chmod(0o600)
     return certificate_path, key_path
 
 
@@ -352,6 +375,46 @@ def test_tls_is_1_3_and_nothing_older(tmp_path: Path, certificate: tuple[Path, P
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "half a greeting"])
+def test_a_handshake_that_does_not_come_in_time_ends_the_connection(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(event_loop, "HANDSHAKE_SECONDS", 0.1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        async with server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+            writer.write(sent)
+            async with asyncio.timeout(SECONDS):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+            writer.close()
+
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(main())
+
+
+def test_it_runs_on_the_loop_that_bounds_handshakes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories: list[object] = []
+
+    class NoServer:
+        def __init__(self, config: uvicorn.Config, *_: object) -> None:
+            factories.append(config.get_loop_factory())
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            sockets[0].close()
+
+    monkeypatch.setattr(serve_module, "_Server", NoServer)
+    monkeypatch.setattr(serve_module, "_rarely_collect_garbage", lambda: None)
+    serve(world.app, world.chassis, make_settings(tmp_path))
+    assert factories == [EventLoop]
+
+
 def test_it_does_not_start_with_a_certificate_that_cannot_be_used(
     world: World, tmp_path: Path, certificate: tuple[Path, Path]
 ) -> None:
@@ -362,3 +425,14 @@ def test_it_does_not_start_with_a_certificate_that_cannot_be_used(
         settings = make_settings(tmp_path, tls_certificate=wrong[0], tls_key=wrong[1])
         with pytest.raises(SettingsError, match="TLS certificate"):
             serve(world.app, world.chassis, settings)
+
+
+def test_it_does_not_start_with_a_tls_key_that_others_can_use(
+    world: World, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    path, key = certificate
+    copy = tmp_path / "key.pem"
+    copy.write_bytes(key.read_bytes())
+    copy.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"key\.pem can be used by others than its owner"):
+        serve(world.app, world.chassis, make_settings(tmp_path, tls_certificate=path, tls_key=copy))

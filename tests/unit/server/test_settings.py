@@ -40,19 +40,19 @@ def test_defaults_are_safe() -> None:
 
 def test_arguments_go_before_environment_and_environment_before_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tiny.toml"
-    file.write_text('listen_port = 1\naddress_burst = 2\nidentity_burst = 3\ncolour = "red"\n')
+    file.write_text('listen_port = 1\naddress_burst = 2\nkey_burst = 3\ncolour = "red"\n')
     settings = load(
-        {"listen_port": 9, "identity_burst": None},
+        {"listen_port": 9, "key_burst": None},
         file=file,
         environment={f"{PREFIX}LISTEN_PORT": "8", f"{PREFIX}ADDRESS_BURST": "7", "CARNET_OTHER_COLOUR": "green"},
     )
-    assert (settings.listen_port, settings.address_burst, settings.identity_burst) == (9, 7, 3)
+    assert (settings.listen_port, settings.address_burst, settings.key_burst) == (9, 7, 3)
     assert settings.colour == "red"
 
 
 def test_limits_of_load_come_from_the_settings() -> None:
-    settings = load({"identity_requests_per_second": 5, "identity_burst": 6, "max_concurrent": 7})
-    assert settings.rates == Rates(by_identity=Rate(5, 6), max_concurrent=7)
+    settings = load({"key_requests_per_second": 5, "key_burst": 6, "max_concurrent": 7})
+    assert settings.rates == Rates(by_key=Rate(5, 6), max_concurrent=7)
 
 
 def test_trusted_proxies_are_words_in_the_environment_and_a_list_in_the_file(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_trusted_proxies_are_words_in_the_environment_and_a_list_in_the_file(tmp
         {"listen_port": 65536},
         {"listen_port": "many"},
         {"log_level": "loud"},
-        {"identity_burst": 0},
+        {"key_burst": 0},
         {"address_requests_per_second": 0},
         {"metrics_port": "x"},
         {"origin": ""},

@@ -199,12 +199,15 @@ def test_the_newest_list_alone_is_handed_out(world: World, registrar: OwnRegistr
     assert count_rows(world.engine, "revoked_attestations") == 2
 
 
-def test_expired_attestations_are_not_handed_out(world: World, registrar: OwnRegistrar, bob: OwnPerson) -> None:
+def test_no_expired_attestation_but_the_last_is_handed_out(
+    world: World, registrar: OwnRegistrar, bob: OwnPerson
+) -> None:
     short, long = registrar.attest(bob, expires=NOW + 10), registrar.attest(bob)
     world.accept_directory(short, long)
     with world.moment() as moment:
         assert load_attestations(moment.connection, bob.identity, now=NOW + 9) == (short.text, long.text)
         assert load_attestations(moment.connection, bob.identity, now=NOW + 10) == (long.text,)
+        assert load_attestations(moment.connection, bob.identity, now=long.body.expires + 10**8) == (long.text,)
 
 
 # Successions

@@ -10,14 +10,15 @@ from carnet_protocol.statements import Grant, Permission, Role, Signed
 from carnet_server.errors import ConflictError, InvalidStatementError, RefusalError, RefusedError, TooLargeError
 from carnet_server.grants import Access, authorise, authorise_patient
 from carnet_server.grants import decide as grant_rules
+from carnet_server.grants import routes as grant_routes
 from carnet_server.grants.queries import (
-    had_deposit_grant,
+    holds_deposit_grant,
     holds_grant_in_force,
     holds_lasting_grant,
     load_grants,
     load_revocations,
 )
-from carnet_server.grants.routes import INBOX_PAGE, view_inbox
+from carnet_server.grants.routes import view_inbox
 from carnet_server.principals import Principal, PrincipalKind
 from carnet_server.tables import people
 from tests.support.nouns import Story, principal_of
@@ -195,6 +196,28 @@ def test_grants_that_expired_make_room(story: Story, general: OwnCompartment, mo
     second = story.record.grant(story.bob, story.bobs, compartments=[general])
     assert refuse(story, TooLargeError, second, at=NOW + 59) == "grants"
     bring(story, second, at=NOW + 60)
+
+
+def test_one_grantee_gets_so_many_grants_of_a_record_and_those_that_ended_make_room(
+    story: Story, general: OwnCompartment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant_rules, "MAX_GRANTS_TO_ONE", 2)
+    first, second, third = (story.record.grant(story.bob, story.bobs, compartments=[general]) for _ in range(3))
+    bring(story, first, second)
+    assert refuse(story, TooLargeError, third) == "grants_to_one"
+    bring(story, story.record.grant(story.mallory, story.mallorys, compartments=[general]))
+    bring(story, third, story.record.revoke(third))
+    bring(story, story.record.revoke(first))
+    fourth = story.record.grant(story.bob, story.bobs, compartments=[general])
+    bring(story, fourth)
+    assert (
+        refuse(story, TooLargeError, story.record.grant(story.bob, story.bobs, compartments=[general]))
+        == "grants_to_one"
+    )
+    later = story.record.grant(
+        story.bob, story.bobs, compartments=[general], at=fourth.body.expires, expires=fourth.body.expires + 60
+    )
+    bring(story, later, at=fourth.body.expires)
 
 
 def test_a_record_has_at_most_so_many_new_grants_a_day_ended_or_not(
@@ -457,39 +480,59 @@ def test_the_inbox_holds_grants_that_have_not_ended_begun_or_not(story: Story, g
         later = view_inbox(moment.connection, story.bob.identity, after=None, pinned=pinned, now=NOW + 99)
     assert {entry.grant for entry in inbox.entries} == {running.text, coming.text}
     assert {entry.grant for entry in later.entries} == {running.text}
-    assert inbox.entries[0].patient.identities == (story.alice.current.text,)
+    assert [bundle.identities for bundle in inbox.patients] == [(story.alice.current.text,)]
 
 
-def test_the_inbox_is_read_page_by_page(story: Story, general: OwnCompartment) -> None:
-    grants = [story.record.grant(story.bob, story.bobs, compartments=[general]) for _ in range(INBOX_PAGE + 3)]
+def test_the_inbox_is_read_page_by_page_with_each_patient_once_a_page(
+    story: Story, general: OwnCompartment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant_routes, "INBOX_PAGE", 4)
+    grants = [story.record.grant(story.bob, story.bobs, compartments=[general]) for _ in range(7)]
     bring(story, *grants)
     seen: list[str] = []
-    after = None
+    after, sizes = None, []
     with story.world.moment() as moment:
-        pages = 0
         while True:
             page = view_inbox(
                 moment.connection, story.bob.identity, after=after, pinned=moment.deployment.pinned, now=NOW
             )
+            assert [bundle.identities for bundle in page.patients] == [(story.alice.current.text,)]
+            assert {entry.patient for entry in page.entries} == {0}
             seen += [entry.grant for entry in page.entries]
-            pages += 1
+            sizes.append(len(page.entries))
             if page.next is None:
                 break
             after = StatementHash.parse(page.next)
-    assert pages == 2
+    assert sizes == [4, 3]
     assert seen == [grant.text for grant in sorted(grants, key=lambda grant: grant.hash)]
 
 
-def test_who_holds_a_grant_is_asked_in_three_ways(story: Story, general: OwnCompartment) -> None:
+def test_the_inbox_says_whose_each_grant_is(story: Story, general: OwnCompartment) -> None:
+    carol = make_person(story.dice, Role.PATIENT)
+    story.world.accept_people(carol)
+    other = OwnRecord(story.dice, carol, story.world.own)
+    compartment = other.open_compartment()
+    grants = [story.record.grant(story.bob, story.bobs, compartments=[general]) for _ in range(3)]
+    theirs = other.grant(story.bob, story.bobs, compartments=[compartment])
+    bring(story, *grants)
+    story.world.accept_record(principal_of(carol), other.id, update_of(compartment.newest, theirs))
+    with story.world.moment() as moment:
+        pinned = moment.deployment.pinned
+        inbox = view_inbox(moment.connection, story.bob.identity, after=None, pinned=pinned, now=NOW)
+    shown = {entry.grant: inbox.patients[entry.patient].identities for entry in inbox.entries}
+    assert shown == {grant.text: (story.alice.current.text,) for grant in grants} | {theirs.text: (carol.current.text,)}
+    assert len(inbox.patients) == 2
+
+
+@pytest.mark.parametrize("permission", Permission)
+def test_who_holds_a_grant_is_asked_in_three_ways(
+    story: Story, general: OwnCompartment, permission: Permission
+) -> None:
     coming = story.record.grant(
-        story.bob,
-        story.bobs,
-        compartments=[general],
-        permission=Permission.DEPOSIT,
-        not_before=NOW + 50,
-        expires=NOW + 99,
+        story.bob, story.bobs, compartments=[general], permission=permission, not_before=NOW + 50, expires=NOW + 99
     )
     bring(story, coming)
+    deposits = permission is Permission.DEPOSIT
     answers = []
     for at in (NOW, NOW + 50, NOW + 99):
         with story.world.moment(at) as moment:
@@ -498,20 +541,27 @@ def test_who_holds_a_grant_is_asked_in_three_ways(story: Story, general: OwnComp
                 (
                     holds_lasting_grant(moment.connection, bob, story.record.id, pinned=pinned, now=at),
                     holds_grant_in_force(moment.connection, bob, story.record.id, pinned=pinned, now=at),
-                    had_deposit_grant(moment.connection, bob, story.record.id),
+                    holds_deposit_grant(moment.connection, bob, story.record.id, pinned=pinned, now=at),
                 )
             )
-    assert answers == [(True, False, True), (True, True, True), (False, False, True)]
-    with story.world.moment() as moment:
-        assert not had_deposit_grant(moment.connection, story.mallory.identity, story.record.id)
+    assert answers == [(True, False, False), (True, True, deposits), (False, False, False)]
+    with story.world.moment(NOW + 50) as moment:
+        assert not holds_deposit_grant(
+            moment.connection,
+            story.mallory.identity,
+            story.record.id,
+            pinned=moment.deployment.pinned,
+            now=NOW + 50,
+        )
 
 
-def test_a_holder_without_attestation_has_no_grant_in_force(story: Story, general: OwnCompartment) -> None:
+def test_a_holder_without_attestation_holds_nothing(story: Story, general: OwnCompartment) -> None:
     bring(story, story.record.grant(story.bob, story.bobs, compartments=[general]))
     with story.world.moment() as moment:
         moment.connection.execute(
             update(people).where(people.c.identity == story.bob.identity).values(current=story.mallory.current.hash)
         )
-        assert not holds_grant_in_force(
-            moment.connection, story.bob.identity, story.record.id, pinned=moment.deployment.pinned, now=NOW
-        )
+        pinned = moment.deployment.pinned
+        for holds in (holds_lasting_grant, holds_grant_in_force, holds_deposit_grant):
+            assert not holds(moment.connection, story.bob.identity, story.record.id, pinned=pinned, now=NOW)
+        assert view_inbox(moment.connection, story.bob.identity, after=None, pinned=pinned, now=NOW).entries == ()

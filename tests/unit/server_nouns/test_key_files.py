@@ -2,12 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carnet_server.deployment import Deployment as ServerDeployment
 from carnet_server.errors import SettingsError
-from carnet_server.key_files import load_secret_file, load_service_card, load_signer, make_secret_file
+from carnet_server.key_files import (
+    check_secret_file,
+    load_secret_file,
+    load_service_card,
+    load_signer,
+    make_secret_file,
+)
 from tests.support.people import Deployment, Dice
 
 
@@ -30,10 +37,56 @@ def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "server.key").read_bytes() == bytes(32)
 
 
+class KilledError(BaseException):
+    """The program ends here."""
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "link"])
+def test_a_kill_while_a_key_file_is_made_leaves_none_or_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    act = getattr(os, call)
+
+    def kill(*arguments: Any, **options: Any) -> None:
+        act(*arguments, **options)
+        raise KilledError
+
+    with monkeypatch.context() as killing:
+        killing.setattr(os, call, kill)
+        with pytest.raises(KilledError):
+            make_secret_file(tmp_path / "url.key", size_bytes=32)
+    if not (tmp_path / "url.key").exists():
+        make_secret_file(tmp_path / "url.key", size_bytes=32)
+    assert len(load_secret_file(tmp_path / "url.key", size_bytes=32)) == 32
+
+
+def test_a_key_file_that_was_made_leaves_no_draft(tmp_path: Path) -> None:
+    make_secret_file(tmp_path / "url.key", size_bytes=32)
+    assert [path.name for path in tmp_path.iterdir()] == ["url.key"]
+
+
+def test_a_key_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"url\.key cannot be made"):
+        make_secret_file(tmp_path / "nowhere" / "url.key", size_bytes=32)
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o610, 0o601])
 def test_a_key_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(SettingsError, match="chmod 600"):
         load_secret_file(write(tmp_path / "k", bytes(32), mode), size_bytes=32)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_key_of_a_library_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(SettingsError, match="chmod 600"):
+        check_secret_file(write(tmp_path / "key.pem", b"any size", mode))
+
+
+def test_a_key_of_a_library_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(write(tmp_path / "key.pem", b"any size"))
+    check_secret_file(tmp_path / "link")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        check_secret_file(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("size", [0, 31, 33, 64])

@@ -1,7 +1,9 @@
 """Statements about people: who may make them, in which order, and what a removal takes with it."""
 
 import pytest
+from sqlalchemy import event
 
+from carnet_protocol.ids import Ed25519PublicKey
 from carnet_protocol.limits import ADMISSION_WINDOW_SECONDS, CLOCK_SKEW_SECONDS
 from carnet_protocol.requests import KeyId
 from carnet_protocol.statements import Device, Identity, Removal, Role, Signed
@@ -9,7 +11,7 @@ from carnet_server.errors import BadRequestError, ConflictError, InvalidStatemen
 from carnet_server.events.queries import load_page
 from carnet_server.grants import find_grant
 from carnet_server.people import decide
-from carnet_server.people.queries import find_device, find_key, find_person, load_bundle
+from carnet_server.people.queries import find_device, find_key, find_person, load_bundle, load_devices
 from carnet_server.principals import PrincipalKind
 from tests.support.nouns import Story, World, principal_of
 from tests.support.people import DAY, NOW, Dice, OwnPerson, make_person
@@ -64,9 +66,15 @@ def test_a_founding_statement_signed_by_another_key_is_refused(world: World) -> 
     assert refuse(world, InvalidStatementError, forged) == "signature"
 
 
-def test_a_root_key_founds_one_person_alone(world: World, alice: OwnPerson) -> None:
-    twin = resigned(alice.current, alice, issued_at=NOW - 1)
-    assert refuse(world, ConflictError, twin) == "root_key_in_use"
+def test_a_root_key_that_stands_with_another_person_already_founds_one_all_the_same(
+    world: World, alice: OwnPerson
+) -> None:
+    bob = make_person(Dice("bob"), Role.PRACTITIONER)
+    world.accept_people_statements([resigned(alice.renew(), alice, root_key=bob.root.public_key)])
+    world.accept_people(bob)
+    with world.moment() as moment:
+        found = [find_person(moment.connection, person.identity) for person in (alice, bob)]
+    assert [person is not None and person.root_key for person in found] == [bob.root.public_key] * 2
 
 
 def test_renewed_keys_are_the_current_ones_and_the_chain_stays(world: World, alice: OwnPerson) -> None:
@@ -75,7 +83,6 @@ def test_renewed_keys_are_the_current_ones_and_the_chain_stays(world: World, ali
     with world.moment() as moment:
         person = find_person(moment.connection, alice.identity)
         bundle = load_bundle(moment.connection, alice.identity)
-        assert find_key(moment.connection, KeyId(alice.root.public_key.fingerprint().raw)) is not None
     assert person is not None
     assert (person.serial, person.current, person.root_key) == (1, renewed.hash, alice.root.public_key)
     assert bundle.identities == tuple(signed.text for signed in alice.chain)
@@ -104,11 +111,47 @@ def test_a_renewal_cannot_change_the_role(world: World, alice: OwnPerson) -> Non
     assert refuse(world, InvalidStatementError, other) == "role_changed"
 
 
-def test_a_renewal_cannot_take_the_root_key_of_another_person(world: World, alice: OwnPerson) -> None:
+def test_a_rival_that_the_root_key_before_signed_is_told_that_it_comes_too_late(world: World, alice: OwnPerson) -> None:
+    before = alice.root
+    renewed = alice.renew(new_root=True)
+    world.accept_people_statements([renewed.text])
+    rival = Signed.sign(renewed.body.model_copy(update={"issued_at": NOW + 1}), before).text
+    assert refuse(world, ConflictError, rival) == "identity_not_newest"
+
+
+def test_a_renewal_to_the_root_key_of_another_person_takes_nothing_of_theirs(world: World, alice: OwnPerson) -> None:
     bob = make_person(Dice("bob"), Role.PRACTITIONER)
     world.accept_people(bob)
-    stolen = resigned(alice.renew(), alice, root_key=bob.root.public_key)
-    assert refuse(world, ConflictError, stolen) == "root_key_in_use"
+    world.accept_people_statements([resigned(alice.renew(), alice, root_key=bob.root.public_key)])
+    device = alice.enrol(by=bob.device)
+    assert refuse(world, InvalidStatementError, device.statement.text) == "device_unknown"
+    world.accept_people_statements([bob.renew(new_root=True).text, bob.enrol().statement.text])
+
+
+def test_a_root_key_signs_no_request_where_nobody_recovers(world: World, alice: OwnPerson) -> None:
+    with world.moment() as moment:
+        assert find_key(moment.connection, KeyId(alice.root.public_key.fingerprint().raw)) is None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_each_statement_costs_one_check_of_a_signature(
+    world: World, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    alice = make_person(Dice(1), Role.PATIENT)
+    if known:
+        world.accept_people_statements([alice.current.text])
+    texts = [alice.enrol(by=alice.device).statement.text, alice.renew(new_root=True).text]
+    texts = [*alice.statements()[:1], alice.device.statement.text, *texts, alice.enrol().statement.text]
+    checked: list[str] = []
+    verify = Signed.verify
+
+    def count(signed: Signed[Identity], key: Ed25519PublicKey) -> None:
+        checked.append(signed.text)
+        verify(signed, key)
+
+    monkeypatch.setattr(Signed, "verify", count)
+    world.accept_people_statements(texts)
+    assert checked == (texts[1:] if known else texts)
 
 
 def test_a_statement_of_an_unknown_person_is_refused(world: World) -> None:
@@ -190,6 +233,37 @@ def test_a_root_key_that_was_replaced_enrols_nothing(world: World, alice: OwnPer
     assert refuse(world, InvalidStatementError, forged) == "signature"
 
 
+def test_every_device_falls_with_the_root_key_that_is_replaced(world: World, alice: OwnPerson) -> None:
+    phone = alice.enrol(by=alice.device)
+    world.accept_people_statements([phone.statement.text])
+    renewed, tablet = alice.renew(new_root=True), alice.enrol()
+    world.accept_people_statements([renewed.text, tablet.statement.text], at=NOW + 50)
+    with world.moment() as moment:
+        keys = [find_key(moment.connection, device.key_id) for device in (alice.device, phone, tablet)]
+        fallen = [find_device(moment.connection, device.hash) for device in (alice.device, phone, tablet)]
+    assert [key is None for key in keys] == [True, True, False]
+    assert [device and device.void_from for device in fallen] == [NOW + 51, NOW + 51, None]
+    assert refuse(world, InvalidStatementError, alice.enrol(by=phone).statement.text) == "device_void"
+
+
+def test_no_device_falls_with_a_renewal_that_keeps_the_root_key(world: World, alice: OwnPerson) -> None:
+    world.accept_people_statements([alice.renew().text], at=NOW + 50)
+    with world.moment() as moment:
+        assert find_key(moment.connection, alice.device.key_id) is not None
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_root_key_that_was_replaced_does_not_come_back(world: World, alice: OwnPerson, *, at_once: bool) -> None:
+    first = alice.root.public_key
+    renewed = alice.renew(new_root=True)
+    body = alice.renew().body.model_copy(update={"root_key": first})
+    back = Signed.sign(body, alice.root).text
+    if not at_once:
+        world.accept_people_statements([renewed.text])
+    texts = [renewed.text, back] if at_once else [back]
+    assert refuse(world, InvalidStatementError, *texts) == "root_key_came_back"
+
+
 @pytest.mark.parametrize(
     ("issued_at", "reason"),
     [
@@ -248,6 +322,25 @@ def test_a_removal_takes_along_what_the_device_enrolled_since_and_so_on(world: W
             if find_key(moment.connection, device.key_id) is not None
         ]
     assert in_force == [before, of_before]
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_removal_asks_the_database_no_more_often_however_many_devices_fall(world: World) -> None:
+    asked: list[str] = []
+    counts: list[int] = []
+    event.listen(world.engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    for length in (1, 12):
+        person = make_person(Dice(length), Role.PATIENT)
+        for _ in range(length - 1):
+            person.enrol(by=person.devices[-1])
+        world.accept_people(person)
+        asked.clear()
+        world.accept_people_statements([person.remove(person.device, since=NOW).text])
+        counts.append(len(asked))
+        with world.moment() as moment:
+            devices = load_devices(moment.connection, person.identity).values()
+        assert [device.is_void for device in devices] == [True] * length
+    assert counts[0] == counts[1]
 
 
 def test_a_second_removal_from_an_earlier_time_takes_along_more(world: World, alice: OwnPerson) -> None:

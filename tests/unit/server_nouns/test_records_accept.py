@@ -3,7 +3,7 @@
 import pytest
 
 from carnet_protocol.ids import CompartmentId, DocumentId, Fingerprint, StatementHash
-from carnet_protocol.statements import Role, Signed
+from carnet_protocol.statements import Grant, Permission, Role, Signed
 from carnet_server.compartments import decide as compartment_rules
 from carnet_server.compartments import find_newest
 from carnet_server.compartments.queries import find_compartment, load_closings, load_compartments
@@ -37,6 +37,14 @@ def general(story: Story) -> OwnCompartment:
 @pytest.fixture
 def document(story: Story) -> DocumentId:
     return DocumentId(story.dice(32))
+
+
+@pytest.fixture
+def deposit_grant(story: Story, general: OwnCompartment) -> Signed[Grant]:
+    """Lets Bob deposit."""
+    grant = story.record.grant(story.bob, story.bobs, compartments=[general], permission=Permission.DEPOSIT)
+    bring(story, grant)
+    return grant
 
 
 def bring(story: Story, *signed: Signed, by: OwnPerson | None = None) -> list[int]:
@@ -111,6 +119,7 @@ def test_nobody_changes_the_record_of_another(story: Story, general: OwnCompartm
     assert refuse(story, RefusedError, general.newest, by=story.mallory) == "not_the_patient"
 
 
+@pytest.mark.usefixtures("deposit_grant")
 def test_to_outsiders_every_refusal_is_the_same(story: Story, document: DocumentId) -> None:
     own = story.record.entomb(document, MANIFEST, by=story.bob)
     forged = Signed.sign(own.body, story.mallory.device.signer)
@@ -323,6 +332,7 @@ def test_a_filing_into_a_compartment_of_nobody_is_refused(story: Story, document
 # Tombstones
 
 
+@pytest.mark.usefixtures("deposit_grant")
 def test_patient_and_author_each_remove_a_document_once(story: Story, document: DocumentId) -> None:
     by_patient = story.record.entomb(document, MANIFEST)
     by_author = story.record.entomb(document, MANIFEST, by=story.bob)
@@ -345,9 +355,63 @@ def test_a_tombstone_signed_by_a_device_of_another_than_it_names_is_refused(stor
     assert refuse(story, InvalidStatementError, forged) == "device_unknown"
 
 
+@pytest.mark.usefixtures("deposit_grant")
 def test_the_patient_may_bring_the_tombstone_that_an_author_signed(story: Story, document: DocumentId) -> None:
     bring(story, story.record.entomb(document, MANIFEST, by=story.bob))
     assert count_rows(story.world.engine, "tombstones") == 1
+
+
+def test_an_author_removes_under_a_deposit_grant_in_force_alone(
+    story: Story, general: OwnCompartment, document: DocumentId
+) -> None:
+    tombstone = story.record.entomb(document, MANIFEST, by=story.bob)
+    assert refuse(story, RefusedError, tombstone, by=story.bob) == "not_a_depositor"
+    bring(story, story.record.grant(story.bob, story.bobs, compartments=[general]))
+    assert refuse(story, RefusedError, tombstone, by=story.bob) == "not_a_depositor"
+    deposit = Permission.DEPOSIT
+    coming, begun = (
+        story.record.grant(story.bob, story.bobs, compartments=[general], permission=deposit, not_before=at)
+        for at in (NOW + 1, NOW)
+    )
+    bring(story, coming)
+    assert refuse(story, RefusedError, tombstone, by=story.bob) == "not_a_depositor"
+    bring(story, begun)
+    bring(story, tombstone, by=story.bob)
+
+
+def test_an_author_removes_nothing_from_the_second_at_which_the_grant_is_over(
+    story: Story, deposit_grant: Signed[Grant]
+) -> None:
+    ends = deposit_grant.body.expires
+    for at, works in ((ends - 1, True), (ends, False)):
+        story.world.now = at
+        tombstone = story.record.entomb(DocumentId(story.dice(32)), MANIFEST, by=story.bob, at=at)
+        if works:
+            bring(story, tombstone, by=story.bob)
+        else:
+            assert refuse(story, RefusedError, tombstone, by=story.bob) == "not_a_depositor"
+
+
+@pytest.mark.parametrize("end", ["revocation", "attestation"])
+def test_an_author_removes_nothing_once_shut_out(
+    story: Story, deposit_grant: Signed[Grant], document: DocumentId, end: str
+) -> None:
+    if end == "revocation":
+        bring(story, story.record.revoke(deposit_grant))
+    else:
+        story.world.accept_directory(story.world.own.registrar.publish_list(story.bobs))
+    tombstone = story.record.entomb(document, MANIFEST, by=story.bob)
+    assert refuse(story, RefusedError, tombstone, by=story.bob) == "not_a_depositor"
+    assert refuse(story, RefusedError, tombstone) == "not_a_depositor"
+
+
+def test_a_tombstone_that_was_accepted_is_answered_again_after_the_grant(
+    story: Story, deposit_grant: Signed[Grant], document: DocumentId
+) -> None:
+    tombstone = story.record.entomb(document, MANIFEST, by=story.bob)
+    first = bring(story, tombstone, by=story.bob)
+    bring(story, story.record.revoke(deposit_grant))
+    assert bring(story, tombstone, by=story.bob) == first
 
 
 # What is shown

@@ -23,7 +23,7 @@ from carnet_storage import (
     create_filesystem_store,
     make_object_name,
 )
-from carnet_storage._disk import Disk
+from carnet_storage._disk import FREE_FLOOR_BYTES, Disk
 
 URLS = TransferUrls("https://vault.example", UrlSecret(bytes(32)))
 FAR_FUTURE = 2**40
@@ -121,11 +121,29 @@ def test_large_claim_takes_no_space(root: Path, store: FilesystemStore) -> None:
     assert data.stat().st_blocks == 0
 
 
+def test_opened_parts_take_no_space_until_their_bytes_come(root: Path, store: FilesystemStore) -> None:
+    upload = store.begin_upload(make_object_name(), size_bytes=GIB, part_bytes=64 * 2**20)
+    data = _bytes_of(root, upload)
+    for part in range(1, upload.part_count + 1):
+        with store.open_part(_permit(upload, part)) as writer:
+            writer.write(b"x")
+    assert data.stat().st_blocks == 0
+
+
+def test_cut_part_takes_no_more_than_what_came_of_it(root: Path, store: FilesystemStore) -> None:
+    upload = store.begin_upload(make_object_name(), size_bytes=GIB, part_bytes=64 * 2**20)
+    with store.open_part(_permit(upload)) as writer:
+        writer.write(bytes(2**20))
+    assert _bytes_of(root, upload).stat().st_blocks * 512 <= 2 * 2**20
+
+
 def test_claim_beyond_the_free_space_is_refused_at_once(root: Path) -> None:
-    store = FilesystemStore(root, URLS, disk=Disk(free_bytes=lambda _: GIB))
+    store = FilesystemStore(root, URLS, disk=Disk(free_bytes=lambda _: GIB + FREE_FLOOR_BYTES))
+    store.begin_upload(make_object_name(), size_bytes=GIB, part_bytes=64 * 2**20)
+    before = list((root / "uploads").iterdir())
     with pytest.raises(NoSpace):
         store.begin_upload(make_object_name(), size_bytes=GIB + 1, part_bytes=64 * 2**20)
-    assert list((root / "uploads").iterdir()) == []
+    assert list((root / "uploads").iterdir()) == before
 
 
 def test_abort_frees_the_space_of_what_had_arrived(root: Path, store: FilesystemStore) -> None:

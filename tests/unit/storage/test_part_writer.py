@@ -16,6 +16,7 @@ from carnet_storage import (
     NoSpace,
     PutPermit,
     SizeMismatch,
+    StorageError,
     StoreUnavailable,
     TransferUrls,
     Upload,
@@ -24,8 +25,8 @@ from carnet_storage import (
     make_object_name,
     part_writer,
 )
-from carnet_storage._disk import Disk
-from tests.unit.storage.broken_disk import watched_disk
+from carnet_storage._disk import FREE_FLOOR_BYTES, Disk
+from tests.unit.storage.broken_disk import disk_failing_at, watched_disk
 
 URLS = TransferUrls("https://vault.example", UrlSecret(bytes(32)))
 BUFFER = 64
@@ -139,7 +140,7 @@ def test_chunk_that_fits_into_memory_does_not_touch_the_disk(root: Path) -> None
         writer.write(bytes(writer.free_bytes - 1))
         assert (writer.free_bytes, calls.names) == (1, [])
         writer.write(b"x")
-        assert calls.names == ["lock", "pwrite", "lock"]
+        assert calls.names == ["lock", "free_bytes", "reserve", "pwrite", "lock"]
 
 
 @pytest.mark.parametrize("pieces", [[13], [12, 1], [5, 8], [0, 13]])
@@ -190,6 +191,28 @@ def test_writer_is_of_no_use_after_its_end(store: FilesystemStore) -> None:
         writer.finish()
 
 
+def test_part_that_would_take_the_last_of_the_disk_is_refused_before_any_byte(root: Path) -> None:
+    free = [FREE_FLOOR_BYTES + MIN_PART_BYTES]
+    store = FilesystemStore(root, URLS, disk=Disk(free_bytes=lambda _: free[0]))
+    upload = _begin(store, MIN_PART_BYTES)
+    free[0] -= 1
+    with pytest.raises(NoSpace):
+        store.open_part(_permit(upload))
+    assert [entry.name for entry in store._folder(upload.name, upload.token).path.iterdir()] == ["bytes"]
+
+
+def test_part_ends_where_others_have_taken_the_disk_meanwhile(root: Path) -> None:
+    free = [FREE_FLOOR_BYTES + MIN_PART_BYTES]
+    store = FilesystemStore(root, URLS, disk=Disk(free_bytes=lambda _: free[0]))
+    upload = _begin(store, MIN_PART_BYTES)
+    with store.open_part(_permit(upload)) as writer:
+        writer.write(bytes(2**20))
+        free[0] = FREE_FLOOR_BYTES + 2**20 - 1
+        with pytest.raises(NoSpace):
+            writer.write(bytes(2 * 2**20))
+    assert store.arrived_parts(upload) == ()
+
+
 @pytest.mark.parametrize("error", [AttributeError(), OSError(errno.EOPNOTSUPP, ""), OSError(errno.EINVAL, "")])
 def test_reserving_where_the_system_cannot_is_no_failure(
     store: FilesystemStore, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -205,25 +228,34 @@ def test_reserving_where_the_system_cannot_is_no_failure(
     assert store.arrived_parts(upload) == (1,)
 
 
-def test_reserving_on_a_full_disk_is_refused_before_any_byte(
-    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: int) -> None:
-        raise OSError(errno.ENOSPC, "injected")
-
-    monkeypatch.setattr("os.posix_fallocate", refuse)
-    upload = _begin(store, MIN_PART_BYTES)
-    with pytest.raises(NoSpace):
-        store.open_part(_permit(upload))
-    assert store.arrived_parts(upload) == ()
-
-
-def test_failure_to_reserve_gives_the_part_back(root: Path) -> None:
-    def refuse(*_: int) -> None:
-        raise OSError(5, "injected")
-
-    broken = FilesystemStore(root, URLS, disk=Disk(reserve=refuse))
+@pytest.mark.parametrize(("code", "expected"), [(errno.ENOSPC, NoSpace), (errno.EIO, StoreUnavailable)])
+def test_failure_to_reserve_gives_the_part_back(root: Path, code: int, expected: type[StorageError]) -> None:
+    broken = FilesystemStore(root, URLS, disk=disk_failing_at(code, "reserve"))
     upload = _begin(broken, MIN_PART_BYTES)
+    with broken.open_part(_permit(upload)) as writer, pytest.raises(expected):
+        writer.write(bytes(MIN_PART_BYTES))
+    assert [entry.name for entry in broken._folder(upload.name, upload.token).path.iterdir()] == ["bytes"]
+
+
+@pytest.mark.parametrize("size", [MIN_PART_BYTES, MIN_PART_BYTES + 1, 3 * MIN_PART_BYTES])
+def test_never_more_is_reserved_than_came_already_and_never_beyond_the_part(root: Path, size: int) -> None:
+    reserved: list[tuple[int, int]] = []
+    store = FilesystemStore(root, URLS, disk=Disk(reserve=lambda _, start, length: reserved.append((start, length))))
+    upload = store.begin_upload(make_object_name(), size_bytes=size, part_bytes=3 * MIN_PART_BYTES)
+    came = 0
+    with store.open_part(_permit(upload)) as writer:
+        while came < size:
+            came += min(300_000, size - came)
+            writer.write(bytes(came - writer._written - writer._buffered))
+            assert sum(length for _, length in reserved) <= min(2 * came, came + 4 * 2**20, size)
+        writer.finish()
+    assert [start for start, _ in reserved] == [sum(length for _, length in reserved[:n]) for n in range(len(reserved))]
+    assert sum(length for _, length in reserved) == size
+
+
+def test_disk_that_does_not_say_what_is_free_gives_the_part_back(root: Path) -> None:
+    upload = _begin(FilesystemStore(root, URLS), MIN_PART_BYTES)
+    broken = FilesystemStore(root, URLS, disk=disk_failing_at(errno.EIO, "free_bytes"))
     with pytest.raises(StoreUnavailable):
         broken.open_part(_permit(upload))
     assert [entry.name for entry in broken._folder(upload.name, upload.token).path.iterdir()] == ["bytes"]

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import QueuePool, insert, select, text
 
 from carnet_protocol.tuples import KeyRole
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment
+from carnet_storage import ObjectName, ObjectReader, StoreUnavailable
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects
-from carnet_vault.tables import personal_capsules
+from carnet_vault.fsck import objects as fsck_objects
+from carnet_vault.tables import personal_capsules, versions
 from tests.support.parcels import Parcel, make_reseal, make_sealed, swap
 from tests.support.vault import VaultStory, nothing_changes
 
@@ -130,6 +132,14 @@ DAMAGE: dict[str, tuple[str, str]] = {
     ),
     "capsules are elsewhere": ("UPDATE capsules SET compartment = zeroblob(16)", "capsule_in_another_compartment"),
     "an event is lost": ("DELETE FROM event_records; DELETE FROM events WHERE position = 3", "log_has_a_gap"),
+    "a capsule's suite is unknown": ("UPDATE capsules SET wrap_suite = 9", "capsule_malformed"),
+    "a capsule's role is unknown": ("UPDATE capsules SET role = 'other' WHERE role = 'content'", "capsule_malformed"),
+    "a version's suite is unknown": ("UPDATE versions SET suite = 9", "content_unreadable"),
+    "an object's name is none": (
+        "UPDATE objects SET name = 'x'; UPDATE versions SET object = 'x'",
+        "object_name_malformed",
+    ),
+    "an id is cut": ("UPDATE documents SET compartment = zeroblob(3)", "check_cut_short"),
     "a lock row is another": ("UPDATE locks SET version = 7", "row_of_another_statement"),
     "a statement is another's": (
         "UPDATE statements SET jws = (SELECT jws FROM statements s WHERE s.kind = 'lock') WHERE kind = 'manifest'",
@@ -175,6 +185,83 @@ def test_damage_to_the_store_is_found(sqlite_story: VaultStory, what: str) -> No
     if data is not None:
         path.write_bytes(data)
     assert check(story) == expected
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3, 200])
+def test_contents_are_read_page_by_page_and_no_snapshot_is_kept_meanwhile(
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    first, other = story.parcel(), story.parcel()
+    assert story.bring(first, story.parcel(after=first), other).status_code == 200
+    monkeypatch.setattr(fsck_objects, "_ROWS_AT_ONCE", rows_at_once)
+    open_object, opened = story.world.store.open_object, []
+
+    def watched(name: ObjectName) -> ObjectReader:
+        assert isinstance(story.world.engine.pool, QueuePool)
+        assert story.world.engine.pool.checkedout() == before
+        opened.append(name)
+        found: ObjectReader = open_object(name)
+        return found
+
+    monkeypatch.setattr(story.world.store, "open_object", watched)
+    # The writer keeps its own.
+    before = story.world.engine.pool.checkedout()
+    assert list(check_contents(story.world.engine, story.world.store, on_bytes=lambda _: None)) == []
+    assert sorted(opened) == [item.name for item in story.world.store.list_objects()]
+
+
+def test_an_object_that_cannot_be_read_is_named_and_keeps_no_other_finding_back(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcels = [story.parcel() for _ in range(3)]
+    assert story.bring(*parcels).status_code == 200
+    paths = [story.world.store._object_path(object_of(story, parcel)) for parcel in parcels]
+    for path in (paths[0], paths[2]):
+        path.chmod(0o600)
+        path.write_bytes(bytes(path.stat().st_size))
+    paths[1].unlink()
+    paths[1].symlink_to("nowhere")  # opening it fails, and not for want of it
+    found = list(check_contents(story.world.engine, story.world.store, on_bytes=lambda _: None))
+    assert {(each.check, each.where) for each in found} == {
+        ("content_of_another_digest", f"version 1 of document {parcels[0].document}"),
+        ("content_unreadable", f"version 1 of document {parcels[1].document}"),
+        ("content_of_another_digest", f"version 1 of document {parcels[2].document}"),
+    }
+
+
+def test_objects_that_cannot_be_listed_are_a_finding(sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = sqlite_story
+    assert story.bring(story.parcel()).status_code == 200
+    monkeypatch.setattr(story.world.store, "list_objects", unavailable)
+    found = list(check_objects(story.world.engine, story.world.store, Seen(), on_object=lambda: None))
+    assert [(each.check, each.where) for each in found] == [("store_unreadable", "objects from the first on")]
+
+
+@pytest.mark.parametrize("call", ["list_objects", "open_object"])
+def test_a_store_that_is_out_of_reach_is_no_finding_of_each_object(
+    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    story = sqlite_story
+    engine, store = story.world.engine, story.world.store
+    assert story.bring(story.parcel()).status_code == 200
+    monkeypatch.setattr(store, "check", unavailable)
+    monkeypatch.setattr(store, call, unavailable)
+    with pytest.raises(StoreUnavailable):
+        for _ in (
+            *check_objects(engine, store, Seen(), on_object=lambda: None),
+            *check_contents(engine, store, on_bytes=lambda _: None),
+        ):
+            pass
+
+
+def object_of(story: VaultStory, parcel: Parcel) -> ObjectName:
+    """The object of a document's only version."""
+    with story.world.engine.connect() as connection:
+        found = connection.execute(select(versions.c.object).where(versions.c.document == parcel.document))
+        return ObjectName(found.scalar_one())
+
+
+def unavailable(*_: object, **__: object) -> None:
+    raise StoreUnavailable("injected")
 
 
 def test_two_objects_swapped_are_found(sqlite_story: VaultStory) -> None:

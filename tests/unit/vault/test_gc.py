@@ -1,7 +1,9 @@
 """`gc` removes what nobody needs, nothing else, and can be cut at any point."""
 
+import contextlib
 import json
 import os
+import sqlite3
 from collections import Counter
 
 import pytest
@@ -94,9 +96,48 @@ def test_abandoned_uploads_go_and_young_ones_stay(story: VaultStory) -> None:
     upload = story.upload(young)[0]
     with nothing_changes(story):
         assert run(story, dry=True)["uploads"] == 3
-    assert run(story)["uploads"] == 3
-    assert stored(story) == 0
+    assert run(story) == Counter(uploads=3, orphan_objects_waiting=1)
+    assert stored(story) == 1
     assert story.commit((young, upload)).status_code == 200
+
+
+def test_an_object_that_a_restored_database_takes_for_an_upload_has_its_grace(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    upload = story.upload(parcel)[0]
+    name = story.find_upload(upload).stored.name
+    backup = back_up(story)
+    assert story.commit((parcel, upload)).status_code == 200
+    newest = back_up(story)
+    story.world.clock.now += GRACE
+    restore(story, backup)
+    assert run(story) == Counter(uploads=1, orphan_objects_waiting=1)
+    assert story.world.store.stat(name).size_bytes == parcel.size
+    # A newer backup was found after all.
+    restore(story, newest)
+    assert run(story) == Counter()
+    # It was not.
+    restore(story, backup)
+    assert run(story) == Counter(uploads=1, orphan_objects_waiting=1)
+    story.world.clock.now += GRACE
+    assert run(story) == Counter(orphan_objects=1)
+    assert stored(story) == 0
+    backup.close()
+    newest.close()
+
+
+def back_up(story: VaultStory) -> sqlite3.Connection:
+    """A copy of the database."""
+    copy = sqlite3.connect(":memory:")
+    with contextlib.closing(sqlite3.connect(str(story.world.engine.url.database))) as source:
+        source.backup(copy)
+    return copy
+
+
+def restore(story: VaultStory, copy: sqlite3.Connection) -> None:
+    """Put a copy in the place of the database."""
+    with contextlib.closing(sqlite3.connect(str(story.world.engine.url.database))) as target:
+        copy.backup(target)
 
 
 def make_old(story: VaultStory) -> None:

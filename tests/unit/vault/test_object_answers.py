@@ -1,6 +1,7 @@
 """An object as the body of an answer: read in pieces, for as long as somebody is there, and not for ever."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Self
 
@@ -79,6 +80,34 @@ def test_nobody_reads_on_for_a_caller_who_has_gone() -> None:
         await ObjectAnswer(pieces, None)({}, caller.receive, caller.send)
         assert pieces.read < 20
         assert pieces.is_closed
+
+    asyncio.run(story())
+
+
+def test_an_object_is_closed_once_no_thread_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "TRANSFER_SECONDS", 0.05)
+    began, may_go = threading.Event(), threading.Event()
+
+    class Slow(Pieces):
+        def chunks(self, *, start: int, length: int) -> Iterator[bytes]:
+            del start, length
+            began.set()
+            assert may_go.wait(10)
+            assert not self.is_closed
+            self.read += 1
+            yield b"0123456789"
+
+    async def story() -> None:
+        pieces, caller = Slow(1), Caller()
+        sending = asyncio.ensure_future(ObjectAnswer(pieces, None)({}, caller.receive, caller.send))
+        await asyncio.to_thread(began.wait, 10)
+        await asyncio.sleep(0.2)
+        assert not sending.done()
+        assert not pieces.is_closed
+        may_go.set()
+        with pytest.raises(TimeoutError):
+            await sending
+        assert (pieces.read, pieces.is_closed) == (1, True)
 
     asyncio.run(story())
 

@@ -7,7 +7,7 @@ import pytest
 from carnet_protocol.api import AccessView, Capsule, CapsulesPage, CapsuleSwap, PeopleUpdate, SealedKey
 from carnet_protocol.api.statements import RecordUpdate
 from carnet_protocol.ids import RecordId, StatementHash
-from carnet_protocol.statements import Device, Removal, Signed
+from carnet_protocol.statements import Device, Permission, Removal, Signed
 from carnet_protocol.tuples import KeyRole
 from tests.support.parcels import Parcel, swap
 from tests.support.people import DAY, NOW, OwnDevice
@@ -256,11 +256,35 @@ def test_a_document_is_removed_by_its_author_or_the_patient(story: VaultStory) -
     assert story.update(story.own.entomb(first.document, first.manifest.hash)).status_code == 200
 
 
+@pytest.mark.parametrize("end", ["revocation", "attestation", "time"])
+def test_a_document_is_removed_by_the_patient_alone_once_its_author_may_not_deposit(
+    sqlite_story: VaultStory, end: str
+) -> None:
+    story = sqlite_story
+    parcel = brought(story)
+    match end:
+        case "revocation":
+            assert story.update(story.own.revoke(story.deposit_grant)).status_code == 200
+        case "attestation":
+            story.tell_directory(story.world.own.registrar.publish_list(story.attestations["l"]))
+        case _:
+            story.world.clock.now = story.deposit_grant.body.expires
+    now = story.world.clock()
+    lauras = story.own.entomb(parcel.document, parcel.manifest.hash, by=story.laura, at=now)
+    with nothing_changes(story):
+        assert code(story.update(lauras, by=story.laura)) == (404, "refused")
+    assert story.update(story.own.entomb(parcel.document, parcel.manifest.hash, at=now)).status_code == 200
+
+
 def test_a_tombstone_by_anyone_else_or_of_an_older_head_is_refused(sqlite_story: VaultStory) -> None:
     story = sqlite_story
     first = brought(story)
     second = story.parcel(after=first)
     assert story.bring(second).status_code == 200
+    grant = story.own.grant(
+        story.mallory, story.attestations["m"], compartments=[story.general], permission=Permission.DEPOSIT
+    )
+    assert story.update(grant).status_code == 200
     mallorys = story.own.entomb(first.document, second.manifest.hash, by=story.mallory)
     old = story.own.entomb(first.document, first.manifest.hash, by=story.laura)
     unknown = story.own.entomb(story.parcel().document, StatementHash(bytes(32)), by=story.laura)

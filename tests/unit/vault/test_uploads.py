@@ -12,6 +12,7 @@ from carnet_protocol.ids import UploadId
 from carnet_protocol.layout import SEALED_LEAF_BYTES, ciphertext_size
 from carnet_protocol.limits import MAX_DOCUMENT_BYTES, PART_LEAVES, URL_LIFETIME_SECONDS
 from carnet_storage import MIN_PART_BYTES
+from carnet_storage._disk import FREE_FLOOR_BYTES
 from carnet_vault.uploads import decide
 from tests.support.parcels import make_sealed
 from tests.support.tables import count_rows
@@ -83,6 +84,23 @@ def test_no_fresh_urls_once_the_grant_has_ended(sqlite_story: VaultStory) -> Non
         assert code(story.begin_uploads([20_000])) == (404, "refused")
 
 
+def test_no_url_outlives_the_grant_it_was_asked_under(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    story.world.clock.now = ends = story.deposit_grant.body.expires
+    story.world.clock.now -= 60
+    upload = begin(story, parcel.size)[0]
+    fresh = UploadView.model_validate_json(view(story, upload.upload).content)
+    assert (upload.urls_expire, fresh.urls_expire) == (ends, ends)
+    story.world.clock.now = ends
+    for url in (upload.parts[0].url, fresh.parts[0].url):
+        assert code(story.world.put_bytes(url, parcel.sealed.ciphertext)) == (404, "refused")
+    # The patient needs no grant.
+    answer = story.begin_uploads([parcel.size], by=story.alice)
+    own = UploadsAnswer.model_validate_json(answer.content).uploads[0]
+    assert own.urls_expire == ends + URL_LIFETIME_SECONDS
+
+
 def test_an_upload_that_is_given_up_leaves_nothing(sqlite_story: VaultStory) -> None:
     story = sqlite_story
     parcel = story.parcel()
@@ -112,13 +130,34 @@ def test_nobody_has_more_than_so_many_uploads_under_way(
     begin(story, 20_000)
 
 
+def test_nobody_has_more_than_so_many_bytes_under_way(
+    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = sqlite_story
+    monkeypatch.setattr(decide, "MAX_OPEN_BYTES", 60_000)
+    begin(story, 20_000, 20_000)
+    with nothing_changes(story):
+        assert code(story.begin_uploads([20_001])) == (429, "rate_limited")
+    begin(story, 20_000)
+    # Alice's are her own.
+    assert story.begin_uploads([60_000], by=story.alice).status_code == 200
+
+
+def test_whoever_has_nothing_under_way_may_begin_the_largest_there_is(sqlite_story: VaultStory) -> None:
+    story = sqlite_story
+    object.__setattr__(story.world.store._disk, "free_bytes", lambda _: 1 << 50)
+    begin(story, 2 * MAX_DOCUMENT_BYTES)
+    assert code(story.begin_uploads([20_000])) == (429, "rate_limited")
+
+
 def test_more_than_the_disk_has_is_refused_before_a_byte_is_sent(
     sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     story = sqlite_story
+    free = 5 + FREE_FLOOR_BYTES // 4096
 
     def tiny(_path: object) -> os.statvfs_result:
-        return os.statvfs_result((4096, 4096, 100, 6, 5, 100, 100, 100, 0, 255))
+        return os.statvfs_result((4096, 4096, free, free, free, 100, 100, 100, 0, 255))
 
     monkeypatch.setattr(os, "statvfs", tiny)
     with nothing_changes(story):

@@ -1,4 +1,4 @@
-"""Scenarios of documents: padding, plaintext commitment, digest, content, metadata, version."""
+"""Scenarios of documents: padding, commitments, digest, content, metadata, version."""
 
 import base64
 import hashlib
@@ -44,6 +44,10 @@ def _commit(key: bytes, plaintext: bytes) -> bytes:
     return blake3(b"\1" + len(plaintext).to_bytes(8, "big") + b"".join(digests), key=key).digest()
 
 
+def _commit_metadata(key: bytes, metadata: bytes) -> bytes:
+    return blake3(b"\2" + metadata, key=key).digest()
+
+
 def _leaves(ciphertext: bytes, padded_size: int) -> bytes:
     count = max(1, -(-padded_size // _LEAF))
     starts = [0, *(56 + number * _SEALED_LEAF for number in range(1, count)), len(ciphertext)]
@@ -64,6 +68,13 @@ def make() -> Iterator[Scenario]:
         given = {"key": b64(key), "size": size}
         output = {"commitment": b64(_commit(key, _plaintext(size)))}
         yield Scenario("plaintext-commitment", str(size), given, output)
+    for name, text in (
+        ("empty", ""),
+        ("object", '{"title":"Analyse de sang"}'),
+        ("accents", '{"title":"élémentaire"}'),
+    ):
+        output = {"commitment": b64(_commit_metadata(key, text.encode()))}
+        yield Scenario("metadata-commitment", name, {"key": b64(key), "metadata": text}, output)
     for padded in (16_384, _LEAF, _LEAF + 32_768, 2 * _LEAF):
         size = 56 + padded + 16 * (padded // 16_384 + 1)
         leaves = _leaves(_plaintext(size), padded)
@@ -127,6 +138,7 @@ def _versions() -> Iterator[Scenario]:
             ciphertext_size=len(sealed),
             metadata_digest=Sha256Digest.of(sealed_metadata),
             plaintext_commitment=_commit(Stream("commitment key").take(32), plaintext),
+            metadata_commitment=_commit_metadata(Stream("commitment key").take(32), text),
             created_at=NOW,
         ).model_copy(update=changes)
         return {
@@ -187,6 +199,7 @@ def _versions() -> Iterator[Scenario]:
         "size-of-other-bytes": build(ciphertext_size=16_473),
         "metadata-digest-of-other-bytes": build(metadata_digest=Sha256Digest(bytes(32))),
         "commitment-to-other-plaintext": build(plaintext_commitment=bytes(32)),
+        "commitment-to-other-metadata": build(metadata_commitment=bytes(32)),
         "padding-not-zero": build(padding=b"\1".rjust(16_384 - len(_TEXT), b"\0")),
         "padding-too-long": build(padding=bytes(32_768 - len(_TEXT))),
         "size-too-large": build(metadata=_METADATA | {"size": 28}),

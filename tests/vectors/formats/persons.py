@@ -95,6 +95,7 @@ def _persons() -> Iterator[Scenario]:
         devices=[phone, _device(LAPTOP, new_root, None, NOW)],
         accepted=True,
     )
+    yield from _generations(laptop)
     yield _person("removed-before-since", phone, NOW + 9, removals=[removal], accepted=True)
     yield _person("removed-at-since", phone, NOW + 10, removals=[removal])
     yield _person("enrolled-by-removed", laptop, NOW + 11, devices=both, removals=[removal])
@@ -117,6 +118,50 @@ def _persons() -> Iterator[Scenario]:
     yield _person("renewal-skips-serial", phone, NOW, identities=[ALICE.founding, _renew(serial=2)])
     yield _person("renewal-other-previous", phone, NOW, identities=[ALICE.founding, _renew(previous=BOB.founding.hash)])
     yield _person("renewal-changes-role", phone, NOW, identities=[ALICE.founding, _renew(role=Role.PRACTITIONER)])
+
+
+def _generations(laptop: Signed[Device]) -> Iterator[Scenario]:
+    """A root key that was replaced, and what its holder still tries."""
+    phone, new_root = ALICE.device, make_signer("alice's new root")
+    renewed = _renew(root_key=new_root.public_key, issued_at=NOW + 40)
+    chain = [ALICE.founding, renewed]
+    tablet = _device(TABLET, new_root, None, NOW + 40)
+    dated_back = _device(MALLORY.phone, ALICE.root, None, NOW)
+    enrolled = _device(LAPTOP, MALLORY.phone, dated_back, NOW + 60)
+    removal = Removal(identity=ALICE.identity, device=tablet.hash, since=NOW, issued_at=NOW + 50)
+    by_old, by_new = Signed.sign(removal, ALICE.root), Signed.sign(removal, new_root)
+    before = [phone, laptop]
+    yield _person("before-its-root-was-replaced", phone, NOW + 39, identities=chain, accepted=True)
+    yield _person("root-replaced", phone, NOW + 40, identities=chain)
+    yield _person("root-of-its-enroller-replaced", laptop, NOW + 40, identities=chain, devices=before)
+    yield _person("new-root-later", tablet, NOW + 99, identities=chain, devices=[*before, tablet], accepted=True)
+    yield _person("old-root-dates-back", dated_back, NOW + 40, identities=chain, devices=[phone, dated_back, tablet])
+    yield _person(
+        "enrolled-by-old-root-s-device", enrolled, NOW, identities=chain, devices=[dated_back, tablet, enrolled]
+    )
+    yield _person("old-root-after-new", tablet, NOW + 40, identities=chain, devices=[tablet, phone])
+    yield _person(
+        "old-root-removes-new-device",
+        tablet,
+        NOW + 99,
+        identities=chain,
+        devices=[phone, tablet],
+        removals=[by_old],
+        accepted=True,
+    )
+    yield _person("new-root-removes", tablet, NOW, identities=chain, devices=[phone, tablet], removals=[by_new])
+    yield _person(
+        "old-removal-after-new",
+        phone,
+        NOW,
+        identities=chain,
+        devices=[phone, tablet],
+        removals=[by_new, Signed.sign(removal.model_copy(update={"device": phone.hash}), ALICE.root)],
+    )
+    back = renewed.body.model_copy(
+        update={"serial": 2, "previous": renewed.hash, "root_key": ALICE.root.public_key, "issued_at": NOW + 50}
+    )
+    yield _person("root-comes-back", tablet, NOW + 99, identities=[*chain, Signed.sign(back, new_root)])
 
 
 def _attestation(

@@ -14,7 +14,7 @@ from carnet_protocol.ids import Commitment
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Device, Identity, Recovery, Signed
 from tests.vectors.deterministic import Stream, derive, kem_public_key, seal, seal_secret
-from tests.vectors.people import ALICE, BOB, NOW, RECORD, make_signer, seal_device_name
+from tests.vectors.people import ALICE, BOB, MALLORY, NOW, RECORD, make_signer, seal_device_name
 from tests.vectors.scenario import Scenario, b64, flip
 
 _PASSPHRASE: Final = "cinq petits bateaux à voile"
@@ -193,14 +193,16 @@ def _pairings() -> Iterator[Scenario]:
     )
     account_key = {"key": b64(ALICE.account_key), "statement": str(ALICE.founding.hash), "suite": 1}
     request_hash = _sha256(request)
+    card_key = str(make_signer("card key").public_key.fingerprint())
 
     def answer(
-        *, account_keys: list[dict[str, Any]] | None = None, person: dict[str, list[str]] | None = None, **more: int
+        *, account_keys: list[dict[str, Any]] | None = None, person: dict[str, list[str]] | None = None, **more: object
     ) -> str:
         text = format_canonical_json(
             {
                 "format": "carnet.device-answer.v1",
                 "account_keys": [account_key] if account_keys is None else account_keys,
+                "card_key": card_key,
                 "person": _bundle_with(device) if person is None else person,
             }
             | more
@@ -209,7 +211,7 @@ def _pairings() -> Iterator[Scenario]:
 
     sealed = answer()
     digits = f"{int.from_bytes(hash_packed(labels.SHORT_CODE, request_hash), 'big') % 10**30:030d}"
-    given = {"pairing_secret": b64(pairing_secret), "request": request.decode(), "answer": sealed}
+    given = {"pairing_secret": b64(pairing_secret), "request": request.decode(), "answer": sealed, "card_key": card_key}
     output = {
         "code": " ".join(digits[start : start + 5] for start in range(0, 30, 5)),
         "identity": str(ALICE.identity),
@@ -222,6 +224,7 @@ def _pairings() -> Iterator[Scenario]:
         "answer-to-another-request": {"request": other.decode()},
         "other-pairing-secret": {"pairing_secret": b64(bytes(32))},
         "request-with-space": {"request": request.decode() + " "},
+        "card-of-another-deployment": {"answer": answer(card_key=str(MALLORY.root.public_key.fingerprint()))},
         "device-not-enrolled": {"answer": answer(person=ALICE.bundle())},
         "account-key-of-another": {"answer": answer(account_keys=[account_key | {"key": b64(BOB.account_key)}])},
         "account-key-of-another-statement": {

@@ -41,7 +41,6 @@ def make_deposits_router(deployment: Deployment, store: Store) -> Router:
             ErrorCode.INVALID_STATEMENT,
             ErrorCode.CONFLICT,
             ErrorCode.STALE,
-            ErrorCode.NO_SPACE,
         ),
     )
     def deposit_documents(call: SignedCall[Deposits], record: RecordId) -> DepositReceipts:

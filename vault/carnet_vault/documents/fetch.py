@@ -22,6 +22,7 @@ from carnet_server.principals import Principal
 from carnet_vault.documents import queries
 from carnet_vault.documents.queries import EntryRow
 from carnet_vault.documents.views import view_entry
+from carnet_vault.objects.limits import UrlWindow
 
 MAX_PAGE_METADATA_BYTES: Final = 4 * MIB
 """A page ends early, but not before its first entry, when its metadata would be larger."""
@@ -44,14 +45,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One version to be handed out, with what opens its content, at `now`, for a reader until `until`."""
+    """One version to be handed out, with what opens its content, and how long its URL is good."""
 
     row: EntryRow
     filings: Sequence[str]
     deposit_grants: tuple[str, ...]
     content: Row[Any]
-    now: int
-    until: int | None
+    window: UrlWindow
 
 
 def fetch_page(
@@ -116,8 +116,7 @@ def fetch_version(
         filings=_filings(moment, access, document).get(document, ()),
         deposit_grants=_deposit_grants(moment, rows),
         content=content,
-        now=moment.now,
-        until=None if access.grant is None else access.grant.expires,
+        window=UrlWindow.of(access, now=moment.now),
     )
 
 

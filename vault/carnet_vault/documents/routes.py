@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from carnet_protocol.api import DocumentsPage, OpenedVersion, VersionsView
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.ids import DocumentId, RecordId, StatementHash
-from carnet_protocol.limits import MAX_PAGE, URL_LIFETIME_SECONDS
+from carnet_protocol.limits import MAX_PAGE
 from carnet_server.calls import SignedCall
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.routes import DEVICES, Router
@@ -33,7 +33,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=DocumentsPage,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def list_documents(
         call: SignedCall[None],
@@ -63,7 +63,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=VersionsView,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def list_versions(
         call: SignedCall[None], record: RecordId, document: DocumentId, grant: StatementHash | None = None
@@ -83,7 +83,7 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         body=NoneType,
         body_limit_bytes=0,
         answer=OpenedVersion,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def open_version(
         call: SignedCall[None],
@@ -100,17 +100,14 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
             return fetch_version(moment, call.principal, record, grant, document=document, version=number)
 
         opened = call.run(fetch)
-        ends = opened.now + URL_LIFETIME_SECONDS
-        if opened.until is not None:
-            ends = min(ends, opened.until)
         name = ObjectName(opened.content.object)
         return OpenedVersion.model_construct(
             entry=view_entry(opened.row, opened.filings),
             content_capsule=view_capsule(opened.content),
             deposit_grants=opened.deposit_grants,
             leaf_digests=opened.content.leaf_digests,
-            url=store.get_url(name, now=opened.now, ttl_seconds=ends - opened.now),
-            url_expires=ends,
+            url=store.get_url(name, now=opened.window.now, ttl_seconds=opened.window.seconds),
+            url_expires=opened.window.ends,
         )
 
     return router

@@ -106,7 +106,7 @@ def _check_form(row: Row[Any], where: str) -> Iterator[Finding]:
         yield Finding("capsule_of_another_digest", where)
     try:
         check_box(view_capsule(row))
-    except BadRequestError:
+    except (BadRequestError, ValueError):  # the second for a role or a suite that is none
         yield Finding("capsule_malformed", where)
     if row.lock_record != row.record:
         yield Finding("capsule_under_another_lock", where)

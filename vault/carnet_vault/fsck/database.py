@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from carnet_protocol.statements import Lock
 from carnet_server.deployment import Deployment
-from carnet_server.fsck import Finding, RowRule, Signers, check_log, check_rows, check_rule, check_statements
+from carnet_server.fsck import Finding, RowRule, Signers, check_log, check_rows, check_rule, check_statements, survive
 from carnet_vault.fsck.capsules import check_capsules
 from carnet_vault.fsck.documents import check_documents
 from carnet_vault.fsck.versions import check_versions
@@ -23,16 +23,22 @@ def check_database(connection: Connection, deployment: Deployment) -> Iterator[F
     3. Each version is what its manifest or its newest reseal says.
     4. Each document is what its versions, filings and tombstones make it.
     5. Each version has its capsules, each capsule its right place.
+
+    A row that cannot even be read cuts its own check short, and no other.
     """
     # 1
-    yield from check_log(connection, deployment.fingerprint)
-    yield from check_statements(connection, Signers.load(connection, deployment))
-    yield from check_rows(connection)
+    yield from survive(check_log(connection, deployment.fingerprint), "log")
+    yield from survive(_check_statements(connection, deployment), "statements")
+    yield from survive(check_rows(connection), "rows of the shared nouns")
     # 2
-    yield from check_rule(connection, _LOCKS)
+    yield from survive(check_rule(connection, _LOCKS), "lock statements")
     # 3
-    yield from check_versions(connection)
+    yield from survive(check_versions(connection), "versions")
     # 4
-    yield from check_documents(connection)
+    yield from survive(check_documents(connection), "documents")
     # 5
-    yield from check_capsules(connection)
+    yield from survive(check_capsules(connection), "capsules")
+
+
+def _check_statements(connection: Connection, deployment: Deployment) -> Iterator[Finding]:
+    yield from check_statements(connection, Signers.load(connection, deployment))

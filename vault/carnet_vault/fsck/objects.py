@@ -1,10 +1,10 @@
 """Objects: every row has its object in the store, and, looked at deeply, every object is what its leaf list says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, and_, func, select
+from sqlalchemy import Engine, Row, Select, and_, func, literal, select, tuple_
 
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.layout import leaf_digest, leaf_ranges
@@ -13,11 +13,15 @@ from carnet_protocol.suites import Suite
 from carnet_server.database import reader
 from carnet_server.fsck import Finding
 from carnet_server.tables import statements
-from carnet_storage import ObjectName, ObjectNotFound, Store
-from carnet_vault.objects.compare import Pair, compare_objects
+from carnet_storage import ObjectName, ObjectNotFound, StorageError, Store
+from carnet_vault.objects.compare import Pair, compare_objects, is_object_name
 from carnet_vault.tables import documents, objects, uploads, versions
 
 _ROWS_AT_ONCE: Final = 200
+_NAMES_AT_ONCE: Final = 1_000
+_OTHER_DIGEST: Final = "content_of_another_digest"
+_UNREADABLE: Final = "content_unreadable"
+_KEY: Final = (versions.c.record, versions.c.document, versions.c.version)
 _ALIVE: Final = and_(
     documents.c.record == versions.c.record,
     documents.c.document == versions.c.document,
@@ -47,35 +51,49 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
 
     1. Each row has its object, in the size of the row, unless it is retired.
     2. An object without a row, and without an upload that may still bring one, is litter.
+    3. The name in each row is one.
+
+    Raises `StoreUnavailable` when the store itself cannot be reached.
     """
-    for pair in compare_objects(engine, store):
-        on_object()
-        seen.objects += 1
-        # 1
-        if pair.row_size is not None and pair.stored_size != pair.row_size and _is_wrong(engine, store, pair):
-            check = "row_without_object" if pair.stored_size is None else "stored_object_of_another_size"
-            yield Finding(check, f"object {pair.name}")
-        # 2
-        if pair.row_size is None and not pair.has_upload:
-            seen.litter.orphan_objects += 1
+    last = "the first"
+    try:
+        for pair in compare_objects(engine, store):
+            on_object()
+            seen.objects += 1
+            last = str(pair.name)
+            # 1
+            if pair.row_size is not None and pair.stored_size != pair.row_size and _is_wrong(engine, store, pair):
+                check = "row_without_object" if pair.stored_size is None else "stored_object_of_another_size"
+                yield Finding(check, f"object {pair.name}")
+            # 2
+            if pair.row_size is None and not pair.has_upload:
+                seen.litter.orphan_objects += 1
+    except StorageError:
+        store.check()
+        yield Finding("store_unreadable", f"objects from {last} on")
     with reader(engine) as connection:
+        # 3
+        for name in connection.execute(select(objects.c.name)).yield_per(_NAMES_AT_ONCE).scalars():
+            if not is_object_name(name):
+                yield Finding("object_name_malformed", f"object {name!r}")
         seen.litter.uploads = connection.execute(select(func.count()).select_from(uploads)).scalar_one()
         retired = select(func.count()).where(objects.c.retired_at.is_not(None))
         seen.litter.retired_objects = connection.execute(retired).scalar_one()
 
 
 def check_contents(engine: Engine, store: Store, *, on_bytes: Callable[[int], None]) -> Iterator[Finding]:
-    """Hash every object of a version against the version's leaf list."""
-    with reader(engine) as connection:
-        rows = connection.execute(
-            select(versions, statements.c.jws.label("reseal_jws"))
-            .join(documents, _ALIVE)
-            .outerjoin(statements, statements.c.hash == versions.c.reseal)
-            .order_by(versions.c.record, versions.c.document, versions.c.version)
-        )
-        for row in rows.yield_per(_ROWS_AT_ONCE):
-            if not _is_whole(row, store, on_bytes):
-                yield Finding("content_of_another_digest", f"version {row.version} of document {row.document}")
+    """Hash every object of a version against the version's leaf list.
+
+    No snapshot is kept while objects are read: that may take hours, and PostgreSQL ends a session that waits. Raises
+    `StoreUnavailable` when the store itself cannot be reached.
+    """
+    after: Row[Any] | None = None
+    while rows := _page(engine, after):
+        for row in rows:
+            fault = _find_fault(row, store, on_bytes)
+            if fault is not None:
+                yield Finding(fault, f"version {row.version} of document {row.document}")
+        after = rows[-1]
 
 
 def content_bytes(engine: Engine) -> int:
@@ -85,10 +103,28 @@ def content_bytes(engine: Engine) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def _is_whole(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) -> bool:
+def _page(engine: Engine, after: Row[Any] | None) -> Sequence[Row[Any]]:
+    """The next versions of documents without a tombstone, with what their objects have to be."""
+    reseal_jws = statements.c.jws.label("reseal_jws")
+    query: Select[Any] = (
+        select(*_KEY, versions.c.suite, versions.c.object, versions.c.leaf_digests, reseal_jws)
+        .join(documents, _ALIVE)
+        .outerjoin(statements, statements.c.hash == versions.c.reseal)
+        .order_by(*_KEY)
+        .limit(_ROWS_AT_ONCE)
+    )
+    if after is not None:
+        place = zip((after.record, after.document, after.version), _KEY, strict=True)
+        query = query.where(tuple_(*_KEY) > tuple_(*(literal(value, column.type) for value, column in place)))
+    with reader(engine) as connection:
+        return connection.execute(query).all()
+
+
+def _find_fault(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) -> str | None:
+    """What is wrong with the object of a version, if anything is."""
     expected: bytes = row.leaf_digests or b""
     if row.object is None:
-        return False
+        return _OTHER_DIGEST
     try:
         suite = Suite(row.suite) if row.reseal_jws is None else Signed.parse(row.reseal_jws, Reseal).body.suite
         with store.open_object(ObjectName(row.object)) as opened:
@@ -97,10 +133,15 @@ def _is_whole(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) -> b
                 found = leaf_digest(suite, b"".join(opened.chunks(start=start, length=end - start)))
                 on_bytes(end - start)
                 if found != expected[leaf * size : (leaf + 1) * size]:
-                    return False
+                    return _OTHER_DIGEST
     except (ObjectNotFound, ProtocolError):
-        return False
-    return True
+        return _OTHER_DIGEST
+    except StorageError:
+        store.check()
+        return _UNREADABLE
+    except ValueError:
+        return _UNREADABLE  # a suite that this program does not know
+    return None
 
 
 def _is_wrong(engine: Engine, store: Store, pair: Pair) -> bool:

@@ -42,7 +42,7 @@ class Collector:
     def collect(self) -> Counter[str]:
         """Remove everything that is due, and return how many of what.
 
-        1. Uploads that nobody goes on with.
+        1. Uploads that nobody goes on with; an object that one of them became is left to step 5.
         2. What is left of removed documents but their manifests; personal capsules whose grant is over.
         3. Objects that were retired: of removed documents, or replaced by a reseal.
         4. Uploads in the store that no row knows.
@@ -64,7 +64,7 @@ class Collector:
             self.store.abort_upload(pending.name, pending.token)
             counts["unknown_uploads"] += 1
         # 5
-        removed, waiting = self._collect_orphans(until)
+        removed, waiting = self._collect_orphans()
         counts["orphan_objects"] = removed
         # 6
         if counts.total():
@@ -92,8 +92,9 @@ class Collector:
         count = 0
         for batch in _batches(self._abandoned(until)):
             for upload in self._write(partial(queries.take_uploads, wanted=batch)):
+                # An object that was finished stays: after a restore it may be a document's of which this database does
+                # not know. It is an orphan now, and has its grace.
                 self.store.abort_upload(upload.name, upload.token)
-                self.store.delete(upload.name)
                 count += 1
             self.on_step()
         return count
@@ -113,11 +114,12 @@ class Collector:
             count += len(names)
         return count
 
-    def _collect_orphans(self, until: int) -> tuple[int, int]:
+    def _collect_orphans(self) -> tuple[int, int]:
         removed = waiting = 0
         for batch in _batches(self._rowless()):
-            self._write(partial(queries.note_orphans, names=batch, now=self.clock()))
-            names = self._write(partial(queries.take_orphans, names=batch, until=until))
+            now = self.clock()
+            self._write(partial(queries.note_orphans, names=batch, now=now))
+            names = self._write(partial(queries.take_orphans, names=batch, until=now - self.grace_seconds))
             self._delete(names)
             removed += len(names)
             waiting += len(batch) - len(names)

@@ -60,10 +60,8 @@ def upgrade() -> None:
         sa.Column("current", sa.LargeBinary(), nullable=False),
         sa.Column("serial", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("root_key", sa.LargeBinary(), nullable=False),
-        sa.Column("root_fingerprint", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["current"], ["statements.hash"], name="fk_people_current_statements"),
         sa.PrimaryKeyConstraint("identity", name="pk_people"),
-        sa.UniqueConstraint("root_fingerprint", name="uq_people_root_fingerprint"),
         sqlite_strict=True,
     )
     op.create_table(

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from carnet_storage import ObjectReader, RangeNotSatisfiable, parse_range
 from carnet_vault.objects.limits import TRANSFER_SECONDS
+from carnet_vault.objects.threads import run_to_the_end
 
 _MEDIA_TYPE = "application/octet-stream"
 
@@ -61,7 +62,7 @@ class ObjectAnswer(Response):
             await run_in_threadpool(self._reader.close)
 
     async def _read(self) -> bytes:
-        return await run_in_threadpool(next, self._pieces, b"")
+        return await run_to_the_end(next, self._pieces, b"")
 
 
 async def _disconnection(receive: Receive) -> None:

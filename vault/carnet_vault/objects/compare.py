@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 
 from carnet_server.database import reader
-from carnet_storage import ObjectName, Store
+from carnet_storage import InvalidName, ObjectName, Store
 from carnet_vault.tables import objects, uploads
 
 
@@ -21,7 +21,7 @@ class Pair:
 
 
 def compare_objects(engine: Engine, store: Store) -> Iterator[Pair]:
-    """Every name that has a row or an object, in order, in bounded memory.
+    """Every name that has a row or an object, in order, in bounded memory; of rows with no name of ours, none.
 
     A page of the store is read before the rows of the same range: so an object without any row is litter, for rows of
     uploads come before their objects. A row without an object may just be newer than the page: ask the store again.
@@ -34,11 +34,20 @@ def compare_objects(engine: Engine, store: Store) -> Iterator[Pair]:
             rows = _range(connection, objects, objects.c.name.name, after, until)
             begun = _range(connection, uploads, uploads.c.object.name, after, until)
         stored = {item.name.text: item.size_bytes for item in page}
-        for name in sorted({*rows, *stored}):
+        for name in sorted({*filter(is_object_name, rows), *stored}):
             yield Pair(ObjectName(name), rows.get(name), name in begun, stored.get(name))
         if until is None:
             return
         after = until
+
+
+def is_object_name(text: str) -> bool:
+    """Whether a store can have an object of this name."""
+    try:
+        ObjectName(text)
+    except InvalidName:
+        return False
+    return True
 
 
 def _range(

@@ -12,6 +12,7 @@ from carnet_server.routes import Router
 from carnet_storage import MAX_PART_BYTES, FilesystemStore, PartWriter, TransferUrls
 from carnet_vault.objects.answer import ObjectAnswer
 from carnet_vault.objects.limits import TRANSFER_SECONDS
+from carnet_vault.objects.take import take_part
 from carnet_vault.refusals import store_refusals
 
 
@@ -24,7 +25,7 @@ def make_objects_router(store: FilesystemStore, urls: TransferUrls) -> Router:
         "/v1/objects/{name}",
         body_limit_bytes=MAX_PART_BYTES,
         answer=Response,
-        errors=(ErrorCode.REFUSED, ErrorCode.CONFLICT, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED, ErrorCode.CONFLICT),
     )
     async def put_object(
         call: StreamCall,
@@ -49,11 +50,9 @@ def make_objects_router(store: FilesystemStore, urls: TransferUrls) -> Router:
         writer = await run_in_threadpool(begin)
         try:
             async with asyncio.timeout(TRANSFER_SECONDS):
-                await _take(call, writer)
+                await take_part(call.stream(), writer)
         except TimeoutError as error:
             raise BadRequestError("transfer_too_slow") from error
-        finally:
-            await run_in_threadpool(writer.abort)
         return Response()
 
     @router.stream(
@@ -72,17 +71,6 @@ def make_objects_router(store: FilesystemStore, urls: TransferUrls) -> Router:
         return ObjectAnswer(reader, call.request.headers.get("range"))
 
     return router
-
-
-async def _take(call: StreamCall, writer: PartWriter) -> None:
-    """Write the body: what fits into the writer's memory at once, whatever waits for the disk in a thread."""
-    with store_refusals():
-        async for chunk in call.stream():
-            if len(chunk) < writer.free_bytes:
-                writer.write(chunk)
-            else:
-                await run_in_threadpool(writer.write, chunk)
-        await run_in_threadpool(writer.finish)
 
 
 def _query(call: StreamCall) -> str:

@@ -73,7 +73,7 @@ class VaultEffects(Effects):
 
     @override
     def on_tombstone(self, change: Change, signed: Signed[Tombstone], event: LoggedEvent) -> None:
-        """The document goes, by the word of its author or of the patient, who know its newest version."""
+        """The document goes, by the word of the patient or of its author, who know its newest version."""
         body = signed.body
         head = load_heads(change.moment.connection, change.record, [body.document]).get(body.document)
         if head is None or body.by not in {head.author, change.record.patient()}:

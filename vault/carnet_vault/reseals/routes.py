@@ -34,7 +34,6 @@ def make_reseals_router(deployment: Deployment, store: Store) -> Router:
             ErrorCode.INVALID_STATEMENT,
             ErrorCode.CONFLICT,
             ErrorCode.STALE,
-            ErrorCode.NO_SPACE,
         ),
     )
     def reseal_versions(call: SignedCall[ResealDeposits], record: RecordId) -> DepositReceipts:

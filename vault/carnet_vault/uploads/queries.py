@@ -23,7 +23,9 @@ class UploadRow:
 
 
 _INSERT = insert(uploads)
-_COUNT = Prepared(select(func.count()).select_from(uploads).where(uploads.c.by == bindparam("who")))
+_COUNT = Prepared(
+    select(func.count(), func.coalesce(func.sum(uploads.c.size), 0)).where(uploads.c.by == bindparam("who"))
+)
 _LOAD = PreparedList(
     select(
         uploads.c.upload,
@@ -39,10 +41,10 @@ _LOAD = PreparedList(
 _DELETE = delete(uploads).where(uploads.c.upload == bindparam("gone"))
 
 
-def count_uploads(connection: Connection, by: IdentityHash) -> int:
-    """How many uploads `by` has under way."""
+def count_uploads(connection: Connection, by: IdentityHash) -> tuple[int, int]:
+    """How many uploads `by` has under way, and how many bytes they are to have together."""
     found = _COUNT.first(connection, who=by.raw)
-    return 0 if found is None else int(found[0])
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 def insert_uploads(connection: Connection, record: RecordId, rows: Sequence[UploadRow], *, now: int) -> None:

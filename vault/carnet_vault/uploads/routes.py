@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 from carnet_protocol.api import Accepted, PartUrl, UploadRequest, UploadsAnswer, UploadView
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.ids import RecordId, UploadId
-from carnet_protocol.limits import KIB, URL_LIFETIME_SECONDS
+from carnet_protocol.limits import KIB
 from carnet_server.calls import SignedCall
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.errors import RefusalError
 from carnet_server.principals import Principal
 from carnet_server.routes import DEVICES, Router
 from carnet_storage import Store, make_object_name
+from carnet_vault.objects.limits import UrlWindow
 from carnet_vault.refusals import store_refusals
 from carnet_vault.uploads.accept import accept_uploads, authorise_upload, give_up_upload, show_upload
 from carnet_vault.uploads.decide import part_size
@@ -33,30 +34,29 @@ def make_uploads_router(deployment: Deployment, store: Store) -> Router:
         body=UploadRequest,
         body_limit_bytes=8 * KIB,
         answer=UploadsAnswer,
-        errors=(ErrorCode.REFUSED, ErrorCode.NO_SPACE),
+        errors=(ErrorCode.REFUSED,),
     )
     def begin_uploads(call: SignedCall[UploadRequest], record: RecordId) -> UploadsAnswer:
         """Begin one upload per size, and answer with the URLs of its parts."""
 
         def judge(connection: Connection, now: int) -> None:
             moment = Moment(connection, now, deployment)
-            authorise_upload(moment, call.principal, record, call.body.grant, wanted=len(call.body.sizes))
+            authorise_upload(moment, call.principal, record, call.body.grant, sizes=call.body.sizes)
 
         call.read(judge)
         rows: list[UploadRow] = []
 
-        def keep(connection: Connection, now: int) -> int:
-            accept_uploads(Moment(connection, now, deployment), call.principal, record, call.body.grant, rows)
-            return now
+        def keep(connection: Connection, now: int) -> UrlWindow:
+            return accept_uploads(Moment(connection, now, deployment), call.principal, record, call.body.grant, rows)
 
         try:
             for size in call.body.sizes:
                 rows.append(_begin(store, call.principal, call.body, size))  # noqa: PERF401  those begun are aborted
-            now = call.run(keep)
+            window = call.run(keep)
         except RefusalError:
             _abort(store, rows)
             raise
-        return UploadsAnswer(uploads=tuple(_view(store, row, arrived=(), now=now) for row in rows))
+        return UploadsAnswer(uploads=tuple(_view(store, row, arrived=(), window=window) for row in rows))
 
     @router.signed(
         "GET",
@@ -70,12 +70,12 @@ def make_uploads_router(deployment: Deployment, store: Store) -> Router:
     def read_upload(call: SignedCall[None], record: RecordId, upload: UploadId) -> UploadView:
         """The parts that have not arrived, with fresh URLs, for whoever began the upload."""
 
-        def find(connection: Connection, now: int) -> tuple[UploadRow, int]:
-            return show_upload(Moment(connection, now, deployment), call.principal, record, upload), now
+        def find(connection: Connection, now: int) -> tuple[UploadRow, UrlWindow]:
+            return show_upload(Moment(connection, now, deployment), call.principal, record, upload)
 
-        row, now = call.read(find)
+        row, window = call.read(find)
         with store_refusals():
-            return _view(store, row, arrived=store.arrived_parts(row.stored), now=now)
+            return _view(store, row, arrived=store.arrived_parts(row.stored), window=window)
 
     @router.signed(
         "DELETE",
@@ -111,19 +111,19 @@ def _abort(store: Store, rows: Sequence[UploadRow]) -> None:
             store.abort_upload(row.stored.name, row.stored.token)
 
 
-def _view(store: Store, row: UploadRow, *, arrived: Collection[int], now: int) -> UploadView:
+def _view(store: Store, row: UploadRow, *, arrived: Collection[int], window: UrlWindow) -> UploadView:
     stored = row.stored
     missing = sorted(set(range(1, stored.part_count + 1)).difference(arrived))
     return UploadView(
         upload=row.upload,
         size=stored.size_bytes,
-        urls_expire=now + URL_LIFETIME_SECONDS,
+        urls_expire=window.ends,
         parts=tuple(
             PartUrl(
                 number=part,
                 offset=stored.part_offset(part),
                 size=stored.part_size(part),
-                url=store.put_url(stored, part, now=now, ttl_seconds=URL_LIFETIME_SECONDS),
+                url=store.put_url(stored, part, now=window.now, ttl_seconds=window.seconds),
                 headers={},
             )
             for part in missing

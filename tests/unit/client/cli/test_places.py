@@ -1,5 +1,6 @@
 """A name out of a document leads nowhere but into the folder that a person named."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ def test_a_harmless_name_stays_in_its_folder(name: str) -> None:
 )
 def test_name_made_of_any_title_is_harmless(title: str) -> None:
     assert is_harmless(file_name(make_metadata(None, title=title)))
+
+
+@pytest.mark.parametrize(
+    "letter", ["x", "é", "e\u0301", "ﬁ", "漢", "\U0001d49c", "각", "\u1112\u119e\u11ab", "ท\u0e34"]
+)
+@pytest.mark.parametrize("length", [1, 39, 40, 41, 80, 200])
+def test_name_made_of_a_long_title_fits_every_system(tmp_path: Path, letter: str, length: int) -> None:
+    title = (letter * length)[:200]
+    name = file_name(make_metadata(None, title=title))
+    assert is_harmless(name)
+    (tmp_path / name).write_bytes(b"")
+    stem = name.removesuffix(".dcm")
+    assert 117 <= len(stem.encode()) <= 120 or length < 120
+    assert set(stem) <= {*unicodedata.normalize("NFC", title), "-"}
 
 
 @pytest.mark.parametrize("name", [".bashrc", "-rf", "con", "a*"])

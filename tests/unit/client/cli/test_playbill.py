@@ -48,6 +48,14 @@ def test_everything_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPa
     assert "All 30 steps went as expected" in screen.getvalue()
 
 
+def test_the_story_fits_eighty_columns_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    with Playbill(Terminal(is_json=False, out=stream, err=stream)) as playbill:
+        for chapter in CHAPTERS:
+            playbill.begin_chapter(chapter)
+    assert 76 < max(map(len, stream.getvalue().splitlines())) <= 80
+
+
 def test_failure_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal, screen = make(80, monkeypatch)
     playbill = Playbill(terminal)

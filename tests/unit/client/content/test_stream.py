@@ -1,5 +1,9 @@
 """Content that arrives in pieces."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,16 @@ from carnet.content import CommitmentKey, ContentKey, ContentRefusedError, Local
 from tests.unit.client.content.version import HEADER, MIB, SEALED_CHUNK, SIZES, Version, pattern
 
 LEAF = 64 * SEALED_CHUNK
+CUT = """
+import os, sys
+from carnet.content import CommitmentKey, ContentKey, OpenedStream, seal_bytes
+
+keys = {"content_key": ContentKey.make(), "context": b"context", "commitment_key": CommitmentKey.make()}
+sealed, ciphertext = seal_bytes(bytes(3 << 20), **keys)
+with OpenedStream(sys.argv[1], sealed=sealed, **keys) as stream:
+    stream.feed(ciphertext[: 2 << 20])
+    os.kill(os.getpid(), int(sys.argv[2]))
+"""
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -98,16 +112,23 @@ def test_nothing_of_a_leaf_is_written_before_it_is_whole(version: Version, tmp_p
     sealed, ciphertext = version.seal(pattern(2 * MIB))
     with version.stream(tmp_path / "plain", sealed) as stream:
         stream.feed(ciphertext[: HEADER + LEAF - 1])
-        (beside,) = tmp_path.iterdir()
-        assert beside.read_bytes() == b""
+        assert os.pread(stream._placement.descriptor, 2 * MIB, 0) == b""
         stream.feed(ciphertext[HEADER + LEAF - 1 : HEADER + LEAF])
-        assert beside.read_bytes() == pattern(2 * MIB)[:MIB]
+        assert os.pread(stream._placement.descriptor, 2 * MIB, 0) == pattern(2 * MIB)[:MIB]
 
 
 def test_what_was_left_without_an_end_leaves_nothing(version: Version, tmp_path: Path) -> None:
     sealed, ciphertext = version.seal(pattern(2 * MIB))
     with version.stream(tmp_path / "plain", sealed) as stream:
         stream.feed(ciphertext)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="a system without files that have no name")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_kill_leaves_nothing_of_the_plaintext(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", CUT, str(tmp_path / "plain"), str(int(number))]
+    assert subprocess.run(command, check=False).returncode == -number
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,7 @@
 """Addresses that are safe, and those that are refused."""
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,80 @@ def test_free_ports_are_two() -> None:
 def test_address_of_another_machine_is_refused() -> None:
     with pytest.raises(UsageError, match="no address of this machine"):
         find_free_ports("192.0.2.1")
+
+
+def choose(listen: str | None, **changes: str) -> Address:
+    return Address.choose(listen=listen, name=changes.get("name"), tls_certificate=None, tls_key=None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_chosen_port_is_the_vaults_and_the_next_one_the_key_services(host: str) -> None:
+    port = find_two_ports()
+    address = choose(f"{host}:{port}")
+    assert (address.vault_port, address.keyservice_port) == (port, port + 1)
+    assert address.vault_origin == f"http://{host}:{port}"
+
+
+@pytest.mark.parametrize(("listen", "host"), [(None, "127.0.0.1"), ("localhost", "localhost"), ("::1", "::1")])
+def test_ports_that_nobody_chose_are_free_ones(listen: str | None, host: str) -> None:
+    address = choose(listen)
+    assert address.listen == host
+    assert address.vault_port != address.keyservice_port
+
+
+@pytest.mark.parametrize("port", [0, 65535, 65536, 99999])
+def test_port_without_another_after_it_is_refused(port: int) -> None:
+    with pytest.raises(UsageError, match="is no port"):
+        choose(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("listen", ["192.0.2.1:8443", "127.0.0.1:x", "[::1", "127.0.0.1:", ":8443", "::1:8443:x"])
+def test_what_is_no_address_with_a_port_is_refused(listen: str) -> None:
+    with pytest.raises(UsageError, match="no address of this machine"):
+        choose(listen)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_chosen_port_that_is_taken_is_refused(offset: int) -> None:
+    port = find_two_ports()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + offset))
+        taken.listen()
+        with pytest.raises(UsageError, match=f"ports {port} and {port + 1} of 127.0.0.1 are not both free"):
+            choose(f"127.0.0.1:{port}")
+
+
+def test_change_takes_the_ports_that_are_asked_for() -> None:
+    port = find_two_ports()
+    changed = make().change(listen=f"127.0.0.1:{port}", name=None, tls_certificate=None, tls_key=None)
+    assert (changed.vault_port, changed.keyservice_port) == (port, port + 1)
+
+
+def test_change_moves_the_key_service_next_to_a_vault_that_stays() -> None:
+    port = find_two_ports()
+    before = make(vault_port=port, keyservice_port=4002)
+    changed = before.change(listen=f"127.0.0.1:{port}", name=None, tls_certificate=None, tls_key=None)
+    assert (changed.vault_port, changed.keyservice_port) == (port, port + 1)
+
+
+def test_ports_that_stay_may_be_its_own() -> None:
+    port = find_two_ports()
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", port))
+        own.listen()
+        before = make(vault_port=port, keyservice_port=port + 1)
+        assert before.change(listen=f"127.0.0.1:{port}", name=None, tls_certificate=None, tls_key=None) == before
+
+
+def find_two_ports() -> int:
+    """A port that is free as the next one is; other tests take theirs elsewhere."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
 
 
 @pytest.mark.parametrize(

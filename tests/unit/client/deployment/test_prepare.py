@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carnet.card import parse_card, pin_card
-from carnet.deployment.folder import load_or_make_seed
+from carnet.deployment.folder import SERVERS
 from carnet.deployment.prepare import Deployment, prepare_deployment
 from carnet.deployment.registrar import load_or_make_registrar_key
 from carnet.errors import HomeError, UsageError, VerificationError
@@ -49,9 +49,10 @@ def test_folder_with_other_things_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_folder_that_was_left_half_made_is_finished(tmp_path: Path) -> None:
-    load_or_make_seed(tmp_path / "card.key")
+    (tmp_path / "card.key").write_bytes(bytes(32))
     (tmp_path / "vault").mkdir()
     deployment = prepare(tmp_path)
+    assert deployment.fingerprint == Signer(bytes(32)).public_key.fingerprint()
     (tmp_path / "notes.txt").write_text("of its operator")
     assert prepare(tmp_path).card == deployment.card
 
@@ -113,7 +114,6 @@ def test_refused_address_makes_nothing(tmp_path: Path) -> None:
     ("name", "content", "error"),
     [
         ("card.jws", b"nonsense", VerificationError),
-        ("card.key", b"short", HomeError),
         ("vault/keys/server.key", b"", HomeError),
         ("deployment.json", b"{}", HomeError),
     ],
@@ -134,9 +134,66 @@ def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         prepare(tmp_path / "file" / "data")
 
 
-def test_seed_is_made_once(tmp_path: Path) -> None:
-    assert load_or_make_seed(tmp_path / "x") == load_or_make_seed(tmp_path / "x")
-    assert load_or_make_seed(tmp_path / "y") != load_or_make_seed(tmp_path / "x")
+def test_card_key_may_be_kept_elsewhere(tmp_path: Path) -> None:
+    first = prepare(tmp_path)
+    (tmp_path / "card.key").unlink()
+    assert prepare(tmp_path) == first
+    assert not (tmp_path / "card.key").exists()
+
+
+def test_card_key_is_asked_for_when_an_address_changed(tmp_path: Path) -> None:
+    first = prepare(tmp_path)
+    seed = (tmp_path / "card.key").read_bytes()
+    (tmp_path / "card.key").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match=r"bring .*card\.key back"):
+        prepare(tmp_path, name="localhost")
+    assert contents(tmp_path) == before
+    (tmp_path / "card.key").write_bytes(seed)
+    assert prepare(tmp_path, name="localhost").card.body.serial == first.card.body.serial + 1
+
+
+@pytest.mark.parametrize("content", [b"short", bytes(32)])
+def test_other_card_key_signs_nothing(tmp_path: Path, content: bytes) -> None:
+    prepare(tmp_path)
+    (tmp_path / "card.key").write_bytes(content)
+    before = contents(tmp_path)
+    with pytest.raises(HomeError, match=r"card\.key"):
+        prepare(tmp_path, name="localhost")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("has_card", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [*(f"{server}/keys/{key}.key" for server in SERVERS for key in ("server", "log")), "keyservice/keys/master-1.key"],
+)
+def test_key_that_is_gone_is_not_made_again(tmp_path: Path, name: str, has_card: bool) -> None:
+    prepare(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / "vault" / "database.sqlite").touch()
+    if not has_card:
+        (tmp_path / "card.jws").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(HomeError, match="bring"):
+        prepare(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_card_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "card.jws").unlink()
+    (tmp_path / "keyservice" / "database.sqlite").touch()
+    with pytest.raises(HomeError, match=r"card\.jws is gone"):
+        prepare(tmp_path)
+
+
+def test_master_key_may_be_a_later_one(tmp_path: Path) -> None:
+    first = prepare(tmp_path)
+    keys = tmp_path / "keyservice" / "keys"
+    (keys / "master-1.key").rename(keys / "master-2.key")
+    assert prepare(tmp_path) == first
+    assert not (keys / "master-1.key").exists()
 
 
 def test_registrar_of_one_machine_is_made_once(tmp_path: Path) -> None:

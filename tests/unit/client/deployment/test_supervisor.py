@@ -10,6 +10,7 @@ from carnet.deployment import process
 from carnet.deployment.prepare import Deployment, prepare_deployment
 from carnet.deployment.process import ServerFailedError, ServerProcess
 from carnet.deployment.supervisor import Servers, running
+from carnet.errors import HomeBusyError
 from carnet_protocol.signing import Signer
 
 SERVES = "import sys, time; print('x ready on y', flush=True); time.sleep(600)"
@@ -54,6 +55,19 @@ def test_both_run_for_as_long_as_the_block(deployment: Deployment, play: Play) -
         assert all(one.pid for one in servers.processes)
         servers.watch(until=iter([False, True]).__next__, on_restart=pytest.fail)
     assert all(one.poll() is not None for one in servers.processes)
+
+
+def test_what_runs_is_neither_run_nor_changed_by_somebody_else(deployment: Deployment, play: Play) -> None:
+    play(SERVES)
+    path = deployment.folder.path
+    with running(deployment):
+        before = {file: file.read_bytes() for file in path.rglob("*.toml")}
+        with pytest.raises(HomeBusyError, match="running already"), running(deployment):
+            pytest.fail("twice")
+        with pytest.raises(HomeBusyError, match="running already"):
+            prepare_deployment(path, registrar_key=pytest.fail, name="localhost")
+        assert {file: file.read_bytes() for file in path.rglob("*.toml")} == before
+    assert prepare_deployment(path, registrar_key=pytest.fail).card == deployment.card
 
 
 def test_failed_start_leaves_neither(deployment: Deployment, play: Play) -> None:
