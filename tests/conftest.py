@@ -1,11 +1,11 @@
-"""What holds for every test: no network but loopback, a count that cannot hide a test left out, no verdict by clock.
+"""What holds for every test: no network but loopback, nothing of a shell, no test left out unseen, no verdict by clock.
 
 Nothing else is global: a fixture lives in the folder that uses it.
 """
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.counts", "tests.support.network"]
+pytest_plugins = ["tests.support.counts", "tests.support.network", "tests.support.surroundings"]
 
 # A busy machine makes no property fail, and a failing example prints what repeats it. The rest is as hypothesis has it,
 # which in CI takes the same examples every time.

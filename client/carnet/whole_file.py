@@ -55,6 +55,7 @@ def _draft(path: Path, data: bytes, mode: int) -> Iterator[Draft]:
     """A draft that holds `data`, on disk, in the folder of `path`."""
     with Draft(path.parent, mode=mode) as draft:
         with open(draft.descriptor, "wb", closefd=False) as file:
+            os.fchmod(draft.descriptor, mode)  # which the umask may have narrowed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

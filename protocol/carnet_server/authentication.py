@@ -71,6 +71,7 @@ class Authenticator:
         nonces: Nonces,
         rate_by_key: TokenBuckets,
         rate_by_address: TokenBuckets,
+        rate_of_statements: TokenBuckets,
     ) -> None:
         self._origin = origin
         self._server = server
@@ -81,6 +82,7 @@ class Authenticator:
         self._nonces = nonces
         self._rate_by_key = rate_by_key
         self._rate_by_address = rate_by_address
+        self._rate_of_statements = rate_of_statements
         self._replays = ReplayMemory()
         self._keys = _KeyMemory()
         # What requests with an unknown key are verified with, for the work's sake; nobody keeps its private half.
@@ -158,13 +160,13 @@ class Authenticator:
         """Count a request of nobody in particular against its address. Raises `RateLimitedError`."""
         self._rate_by_address.take(_address(request))
 
-    def take_work_from_address(self, request: Request, tokens: int) -> None:
-        """Count what the body of a request of nobody in particular costs against its address.
+    def take_statements_from_address(self, request: Request, count: int) -> None:
+        """Count the statements in a request of nobody in particular against its address.
 
-        Apart from its requests: a neighbour behind the same address who brings many statements shuts nobody out.
-        Raises `RateLimitedError`.
+        Apart from its requests: a neighbour behind the same address who brings many shuts nobody out. Raises
+        `RateLimitedError`.
         """
-        self._rate_by_address.take(("work", _address(request)), tokens)
+        self._rate_of_statements.take(_address(request), count)
 
     def require_address(self, request: Request) -> None:
         """Refuse an address that has failed too often. Raises `RateLimitedError`."""

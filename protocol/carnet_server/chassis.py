@@ -22,6 +22,7 @@ from carnet_server.writer import Writer
 
 DEFAULT_RATE_BY_KEY: Final = Rate(per_second=200, burst=1000)
 DEFAULT_RATE_BY_ADDRESS: Final = Rate(per_second=50, burst=500)
+DEFAULT_RATE_OF_STATEMENTS: Final = Rate(per_second=50, burst=500)
 DEFAULT_MAX_CONCURRENT: Final = 256
 
 
@@ -31,6 +32,7 @@ class Rates:
 
     by_key: Rate = DEFAULT_RATE_BY_KEY
     by_address: Rate = DEFAULT_RATE_BY_ADDRESS
+    of_statements: Rate = DEFAULT_RATE_OF_STATEMENTS
     max_concurrent: int = DEFAULT_MAX_CONCURRENT
 
 
@@ -112,6 +114,7 @@ def make_chassis(
             nonces=nonce_rules,
             rate_by_key=TokenBuckets(rates.by_key, monotonic),
             rate_by_address=TokenBuckets(rates.by_address, monotonic),
+            rate_of_statements=TokenBuckets(rates.of_statements, monotonic),
         ),
         revisions=revisions,
         rates=rates,

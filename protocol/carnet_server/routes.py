@@ -67,7 +67,7 @@ class Terms:
     """What a route states of itself.
 
     `kinds` is empty for a route that is open to anyone; `body` is a model or NoneType; `answer` a model, a class of
-    Starlette's responses, or NoneType. `cost` says how many tokens a body costs where anyone may have it worked on.
+    Starlette's responses, or NoneType. `count_statements` says how many a body brings where anyone may bring them.
     """
 
     method: Method
@@ -78,7 +78,7 @@ class Terms:
     is_stream: bool
     answer: type[Any]
     errors: tuple[ErrorCode, ...]
-    cost: Callable[[Any], int] | None = None
+    count_statements: Callable[[Any], int] | None = None
 
     def all_errors(self) -> frozenset[ErrorCode]:
         """Every code that the route may answer with."""
@@ -130,14 +130,14 @@ class Router:
         body_limit_bytes: int,
         answer: type[A],
         errors: tuple[ErrorCode, ...],
-        cost: Callable[[B], int] | None = None,
+        count_statements: Callable[[B], int] | None = None,
     ) -> Callable[
         [Callable[Concatenate[OpenCall[B], P], Awaitable[A] | A]],
         Callable[Concatenate[OpenCall[B], P], Awaitable[A] | A],
     ]:
         """A route for anyone: its requests carry no signature, and count against their address.
 
-        So does, apart from them, the `cost` of a body whose parts are each worked on.
+        So do, apart from them, the statements in a body that brings some.
         """
         terms = Terms(
             method=method,
@@ -148,7 +148,7 @@ class Router:
             is_stream=False,
             answer=answer,
             errors=errors,
-            cost=cost,
+            count_statements=count_statements,
         )
         return self._remember(terms)
 
@@ -255,8 +255,8 @@ async def _make_call(terms: Terms, request: Request, chassis: Chassis) -> object
     chassis.authenticator.take_from_address(request)
     gate.open(terms.body_limit_bytes)
     parsed = await _parse(terms, await gate.read())
-    if terms.cost is not None:
-        chassis.authenticator.take_work_from_address(request, terms.cost(parsed))
+    if terms.count_statements is not None:
+        chassis.authenticator.take_statements_from_address(request, terms.count_statements(parsed))
     return OpenCall(parsed, chassis)
 
 

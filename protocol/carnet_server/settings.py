@@ -13,7 +13,13 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from carnet_server.chassis import DEFAULT_MAX_CONCURRENT, DEFAULT_RATE_BY_ADDRESS, DEFAULT_RATE_BY_KEY, Rates
+from carnet_server.chassis import (
+    DEFAULT_MAX_CONCURRENT,
+    DEFAULT_RATE_BY_ADDRESS,
+    DEFAULT_RATE_BY_KEY,
+    DEFAULT_RATE_OF_STATEMENTS,
+    Rates,
+)
 from carnet_server.errors import SettingsError
 from carnet_server.rates import Rate
 
@@ -58,6 +64,9 @@ class ServerSettings(BaseModel):
     key_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_BY_KEY.burst
     address_requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_RATE_BY_ADDRESS.per_second
     address_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_BY_ADDRESS.burst
+    address_statements_per_second: Annotated[float, Field(gt=0)] = DEFAULT_RATE_OF_STATEMENTS.per_second
+    """How many statements anyone may bring without signing the request; each costs the one writer something."""
+    address_statements_burst: Annotated[int, Field(ge=1)] = DEFAULT_RATE_OF_STATEMENTS.burst
     max_concurrent: Annotated[int, Field(ge=1)] = DEFAULT_MAX_CONCURRENT
     log_file: Path | None = None
     """Standard error by default."""
@@ -89,6 +98,7 @@ class ServerSettings(BaseModel):
         return Rates(
             by_key=Rate(self.key_requests_per_second, self.key_burst),
             by_address=Rate(self.address_requests_per_second, self.address_burst),
+            of_statements=Rate(self.address_statements_per_second, self.address_statements_burst),
             max_concurrent=self.max_concurrent,
         )
 

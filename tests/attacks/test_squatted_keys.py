@@ -16,7 +16,7 @@ from carnet.keys import RecoverySecret
 from carnet.people import verify_bundle
 from carnet.recovery import restore
 from carnet.session import open_servers
-from carnet.transport import RequestSigner, ServerClient, ServerName
+from carnet.transport import KeySigner, ServerClient, ServerName
 from carnet_protocol.api import PersonView, RecoveryView, ServerStatus
 from carnet_protocol.ids import Ed25519PublicKey
 from carnet_protocol.requests import KeyId
@@ -56,7 +56,7 @@ def _root_key(story: Story, reader: ServerClient) -> Ed25519PublicKey:
 def _servers(story: Story, key: Signer) -> tuple[ServerClient, ServerClient]:
     """The vault and the key service, for requests that a root key or an officer's signs."""
     world = story.world
-    signer = RequestSigner(KeyId(key.public_key.fingerprint().raw), key.sign)
+    signer = KeySigner(KeyId(key.public_key.fingerprint().raw), key.sign)
     return open_servers(world.own.card, clock=world.clock, open_client=world.open_client, signer=signer)
 
 
@@ -172,7 +172,7 @@ def test_a_device_key_that_another_registered_too_stays_its_owners(own_story: St
     for wire in (world.vault, world.keyservice):
         assert post_people(wire, [Signed.sign(forged, squatters.root).text]).status_code == 200
     assert titles(alice, story.access(alice)) == ["letter", "result", "secret"]
-    signer = RequestSigner(KeyId(taken.hash.raw), Signer(secrets.token_bytes(32)).sign)
+    signer = KeySigner(KeyId(taken.hash.raw), Signer(secrets.token_bytes(32)).sign)
     for client in open_servers(world.own.card, clock=world.clock, open_client=world.open_client, signer=signer):
         with pytest.raises(UnauthenticatedError):
             client.get(f"/v1/people/{alice.identity}", PersonView)

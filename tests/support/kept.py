@@ -143,6 +143,9 @@ def _expand(folders: Sequence[Path], target: Path) -> None:
     """Write what is compressed in the files of `folders` to files in `target`, decompressed."""
     paths = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     for number, path in enumerate(paths):
-        texts = inflate.__wrapped__(path.read_bytes())
+        data = b""
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile by the server that made it
+            data = path.read_bytes()
+        texts = inflate.__wrapped__(data)
         if any(texts):
             (target / str(number)).write_bytes(b"\n".join(texts))

@@ -92,6 +92,8 @@ class KeyServiceWorld:
             key_burst=100_000,
             address_requests_per_second=100_000,
             address_burst=100_000,
+            address_statements_per_second=100_000,
+            address_statements_burst=100_000,
         )
         clock, log = SetClock(), io.StringIO()
         master_keys = FileMasterKeys({1: Secret(dice(32))})

@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from carnet_server.database import make_engine
 from carnet_server.key_files import LOG_KEY, SERVER_KEY
 from tests.support.keyservice import KeyServiceWorld, SetClock
 from tests.support.people import Deployment, Dice
+from tests.support.ports import held_port
 
 START_SECONDS: Final = 60
 READY: Final = "carnet-keyservice ready on "
@@ -56,34 +56,34 @@ class KeyServiceProcess:
     @contextlib.contextmanager
     def lay_out(cls, root: Path, dice: Dice, *, database_url: str = "", settings: str = "") -> Iterator[Self]:
         """Write everything that the program needs, and migrate; whatever runs at the end is killed."""
-        port = _free_port()
-        own = Deployment.make(dice, keyservice_origin=f"http://127.0.0.1:{port}")
-        (root / "keys").mkdir(mode=0o700)
-        for name, signer in ((SERVER_KEY, own.keyservice.key), (LOG_KEY, own.keyservice.log_key)):
-            path = root / "keys" / name
-            path.touch(mode=0o600)
-            path.write_bytes(signer.seed())
-        make_master_key_file(root / "keys", random=dice)
-        (root / "card.jws").write_text(own.card.text)
-        lines = [
-            f'data_dir = "{root}"',
-            f'service_card = "{root / "card.jws"}"',
-            f'origin = "{own.keyservice.origin}"',
-            f"listen_port = {port}",
-            f'log_file = "{root / "keyservice.jsonl"}"',
-            *([f'database_url = "{database_url}"'] if database_url else []),
-            settings,
-        ]
-        (root / "settings.toml").write_text("\n".join(lines))
-        made = cls(root, own, database_url or f"sqlite:///{root / 'database.sqlite'}")
-        try:
-            done = made.run("migrate")
-            assert done.returncode == 0, done.stderr
-            yield made
-        finally:
-            made.worlds.close()
-            if made.program is not None:
-                made.kill()
+        with held_port() as port:
+            own = Deployment.make(dice, keyservice_origin=f"http://127.0.0.1:{port}")
+            (root / "keys").mkdir(mode=0o700)
+            for name, signer in ((SERVER_KEY, own.keyservice.key), (LOG_KEY, own.keyservice.log_key)):
+                path = root / "keys" / name
+                path.touch(mode=0o600)
+                path.write_bytes(signer.seed())
+            make_master_key_file(root / "keys", random=dice)
+            (root / "card.jws").write_text(own.card.text)
+            lines = [
+                f'data_dir = "{root}"',
+                f'service_card = "{root / "card.jws"}"',
+                f'origin = "{own.keyservice.origin}"',
+                f"listen_port = {port}",
+                f'log_file = "{root / "keyservice.jsonl"}"',
+                *([f'database_url = "{database_url}"'] if database_url else []),
+                settings,
+            ]
+            (root / "settings.toml").write_text("\n".join(lines))
+            made = cls(root, own, database_url or f"sqlite:///{root / 'database.sqlite'}")
+            try:
+                done = made.run("migrate")
+                assert done.returncode == 0, done.stderr
+                yield made
+            finally:
+                made.worlds.close()
+                if made.program is not None:
+                    made.kill()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `carnet-keyservice` to its end."""
@@ -143,9 +143,3 @@ class KeyServiceProcess:
         self.program.stdout.close()
         self.program = None
         return code
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -11,7 +11,6 @@ the clock is the machine's, and what the servers keep lies where an operator wou
 import contextlib
 import io
 import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from carnet_server.key_files import LOG_KEY, SERVER_KEY
 from tests.support.client import ClientWorld, MovableClock, Wire
 from tests.support.keyservice_process import KeyServiceProcess
 from tests.support.people import Deployment, Dice, OwnServer
+from tests.support.ports import held_port
 from tests.support.vault_process import VaultProcess
 
 MASTER_KEY: Final = "master-1.key"
@@ -84,42 +84,46 @@ class LiveWorld(ClientWorld):
     ) -> Iterator[Self]:
         """Both servers, empty and running, with `environment` added to theirs; killed at the end."""
         keeping = keeping or Keeping()
-        dice, ports = Dice("live"), (_free_port(), _free_port())
-        own = Deployment.make(
-            dice, vault_origin=f"http://127.0.0.1:{ports[0]}", keyservice_origin=f"http://127.0.0.1:{ports[1]}"
-        )
-        vault_root, keyservice_root = (root / folder for folder in SERVERS.values())
-        urls = {
-            ServerName.VAULT: keeping.vault_database or f"sqlite:///{vault_root / 'database.sqlite'}",
-            ServerName.KEYSERVICE: keeping.keyservice_database or f"sqlite:///{keyservice_root / 'database.sqlite'}",
-        }
-        lines = {name: [f'database_url = "{url}"'] for name, url in urls.items()}
-        _lay_out(vault_root, own, own.vault, port=ports[0], more=[*lines[ServerName.VAULT], *keeping.store])
-        _lay_out(keyservice_root, own, own.keyservice, port=ports[1], more=lines[ServerName.KEYSERVICE])
-        make_master_key_file(keyservice_root / "keys", random=dice)
-        vault = VaultProcess(vault_root, own, dice, ports[0], dict(os.environ))
-        keyservice = KeyServiceProcess(keyservice_root, own, urls[ServerName.KEYSERVICE])
-        try:
-            for program in (vault, keyservice):
-                done = program.run("migrate")
-                assert done.returncode == 0, done.stderr
-                words = {"TMPDIR": str(program.root / "tmp"), **(environment or {})}
-                program.start("env", *(f"{name}={value}" for name, value in words.items()))
-            yield cls(
-                root,
-                own,
-                MachineClock(),
-                {name: make_engine(url) for name, url in urls.items()},
-                {server.origin: _wire(server.origin) for server in (own.vault, own.keyservice)},
-                {name: io.StringIO() for name in ServerName},
-                (keyservice_root / "keys" / MASTER_KEY).read_bytes(),
-                vault_program=vault,
-                keyservice_program=keyservice,
+        with held_port() as vault_port, held_port() as keyservice_port:
+            dice = Dice("live")
+            own = Deployment.make(
+                dice,
+                vault_origin=f"http://127.0.0.1:{vault_port}",
+                keyservice_origin=f"http://127.0.0.1:{keyservice_port}",
             )
-        finally:
-            for program in (vault, keyservice):
-                if program.program is not None:
-                    program.kill()
+            vault_root, keyservice_root = (root / folder for folder in SERVERS.values())
+            urls = {
+                ServerName.VAULT: keeping.vault_database or f"sqlite:///{vault_root / 'database.sqlite'}",
+                ServerName.KEYSERVICE: keeping.keyservice_database
+                or f"sqlite:///{keyservice_root / 'database.sqlite'}",
+            }
+            lines = {name: [f'database_url = "{url}"'] for name, url in urls.items()}
+            _lay_out(vault_root, own, own.vault, port=vault_port, more=[*lines[ServerName.VAULT], *keeping.store])
+            _lay_out(keyservice_root, own, own.keyservice, port=keyservice_port, more=lines[ServerName.KEYSERVICE])
+            make_master_key_file(keyservice_root / "keys", random=dice)
+            vault = VaultProcess(vault_root, own, dice, vault_port, dict(os.environ))
+            keyservice = KeyServiceProcess(keyservice_root, own, urls[ServerName.KEYSERVICE])
+            try:
+                for program in (vault, keyservice):
+                    done = program.run("migrate")
+                    assert done.returncode == 0, done.stderr
+                    words = {"TMPDIR": str(program.root / "tmp"), **(environment or {})}
+                    program.start("env", *(f"{name}={value}" for name, value in words.items()))
+                yield cls(
+                    root,
+                    own,
+                    MachineClock(),
+                    {name: make_engine(url) for name, url in urls.items()},
+                    {server.origin: _wire(server.origin) for server in (own.vault, own.keyservice)},
+                    {name: io.StringIO() for name in ServerName},
+                    (keyservice_root / "keys" / MASTER_KEY).read_bytes(),
+                    vault_program=vault,
+                    keyservice_program=keyservice,
+                )
+            finally:
+                for program in (vault, keyservice):
+                    if program.program is not None:
+                        program.kill()
 
 
 def _lay_out(root: Path, own: Deployment, server: OwnServer, *, port: int, more: list[str]) -> None:
@@ -145,9 +149,3 @@ def _lay_out(root: Path, own: Deployment, server: OwnServer, *, port: int, more:
 def _wire(origin: str) -> Wire:
     # Starlette's test client is an HTTP client that needs no network; here one that uses it stands in its place.
     return Wire(cast("TestClient", httpx2.Client(base_url=origin, timeout=60, trust_env=False)))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -1,8 +1,9 @@
 """A real PostgreSQL for tests: one private cluster per run, reached through a socket, and a database per test.
 
 PostgreSQL refuses to run as root, so root starts it as the user of Debian's package. Durability is switched off: these
-tests prove what is decided, not what survives a power cut. Where PostgreSQL is not installed the tests that ask for it
-skip with the command that mends it; in CI that is an error.
+tests prove what is decided, not what survives a power cut. So is whatever vacuums while nobody looks: a test that reads
+the files of the cluster finds them as its own statements left them. Where PostgreSQL is not installed the tests that
+ask for it skip with the command that mends it; in CI that is an error.
 
 A folder's conftest imports the fixtures `postgres_cluster` and `postgres_url`.
 """
@@ -30,7 +31,7 @@ START_SECONDS: Final = 60
 _DEBIAN_PROGRAMS: Final = Path("/usr/lib/postgresql")
 _PACKAGE_USER: Final = "postgres"
 _DURABLE: Final = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
-_FORGETFUL: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_FORGETFUL: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
 
 class PostgresError(Exception):
@@ -86,10 +87,12 @@ def running_postgres(*, is_durable: bool = False) -> Iterator[PostgresCluster]:
     os.chown(folder, owner.pw_uid, owner.pw_gid)
     data, log = folder / "data", folder / "log"
     try:
-        _run(owner, folder, programs / "initdb", "-D", data, "-A", "trust", "-U", _PACKAGE_USER, "-E", "UTF8", "-N")
+        # No locale of the environment: the machine may lack the one that LANG names.
+        options = ["-A", "trust", "-U", _PACKAGE_USER, "-E", "UTF8", "--no-locale", "-N"]
+        _run(owner, folder, programs / "initdb", "-D", data, *options)
         settings = [*(_DURABLE if is_durable else _FORGETFUL), "listen_addresses=", f"unix_socket_directories={folder}"]
-        options = " ".join(f"-c {setting}" for setting in (*settings, "max_connections=80"))
-        _run(owner, folder, programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
+        words = " ".join(f"-c {setting}" for setting in (*settings, "max_connections=80"))
+        _run(owner, folder, programs / "pg_ctl", "-D", data, "-l", log, "-o", words, "-w", "start")
         try:
             yield PostgresCluster(folder, _PACKAGE_USER)
         finally:

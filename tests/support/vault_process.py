@@ -12,7 +12,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from carnet_server.settings import load_settings
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore, open_store
 from tests.support.people import Deployment, Dice
+from tests.support.ports import held_port
 from tests.support.vault import FakeClock, VaultWorld
 
 START_SECONDS: Final = 30
@@ -59,33 +59,33 @@ class VaultProcess:
     @contextlib.contextmanager
     def lay_out(cls, root: Path, dice: Dice, *, database_url: str = "", settings: str = "") -> Iterator[Self]:
         """Write everything that the program needs, and migrate; whatever runs at the end is stopped."""
-        port = _free_port()
-        own = Deployment.make(dice, vault_origin=f"http://127.0.0.1:{port}")
-        (root / "keys").mkdir(mode=0o700)
-        for name, signer in ((SERVER_KEY, own.vault.key), (LOG_KEY, own.vault.log_key)):
-            path = root / "keys" / name
-            path.touch(mode=0o600)
-            path.write_bytes(signer.seed())
-        (root / "card.jws").write_text(own.card.text)
-        lines = [
-            f'data_dir = "{root}"',
-            f'service_card = "{root / "card.jws"}"',
-            f'origin = "{own.vault.origin}"',
-            f"listen_port = {port}",
-            f'log_file = "{root / "vault.jsonl"}"',
-            *([f'database_url = "{database_url}"'] if database_url else []),
-            settings,
-        ]
-        (root / "settings.toml").write_text("\n".join(lines))
-        made = cls(root, own, dice, port, dict(os.environ))
-        try:
-            done = made.run("migrate")
-            assert done.returncode == 0, done.stderr
-            yield made
-        finally:
-            made.worlds.close()
-            if made.program is not None:
-                made.kill()
+        with held_port() as port:
+            own = Deployment.make(dice, vault_origin=f"http://127.0.0.1:{port}")
+            (root / "keys").mkdir(mode=0o700)
+            for name, signer in ((SERVER_KEY, own.vault.key), (LOG_KEY, own.vault.log_key)):
+                path = root / "keys" / name
+                path.touch(mode=0o600)
+                path.write_bytes(signer.seed())
+            (root / "card.jws").write_text(own.card.text)
+            lines = [
+                f'data_dir = "{root}"',
+                f'service_card = "{root / "card.jws"}"',
+                f'origin = "{own.vault.origin}"',
+                f"listen_port = {port}",
+                f'log_file = "{root / "vault.jsonl"}"',
+                *([f'database_url = "{database_url}"'] if database_url else []),
+                settings,
+            ]
+            (root / "settings.toml").write_text("\n".join(lines))
+            made = cls(root, own, dice, port, dict(os.environ))
+            try:
+                done = made.run("migrate")
+                assert done.returncode == 0, done.stderr
+                yield made
+            finally:
+                made.worlds.close()
+                if made.program is not None:
+                    made.kill()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `carnet-vault` to its end."""
@@ -151,9 +151,3 @@ class VaultProcess:
         self.program.stdout.close()
         self.program = None
         return code
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -1,10 +1,9 @@
-"""`carnet-vault`: serve, migrate, fsck, gc.
+"""`carnet-vault`: serve, migrate, fsck, gc, officers.
 
 Exit code 0 says that it is done and all is well; 1 that something is wrong, with what to do on standard error; 2 that
 the command was not understood.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,18 +11,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
-from carnet_server.errors import RefusalError, ServerError
+from carnet_server.deployment import Deployment
 from carnet_server.fsck import Finding, survive
-from carnet_server.migrations import check_migrated, find_differences, migrate
+from carnet_server.migrations import migrate
+from carnet_server.officers.commands import make_officers_app
+from carnet_server.program import check_tables, failures, open_engine, print_json
 from carnet_server.serve import make_server_log, serve
 from carnet_server.settings import load_settings
 from carnet_server.writer import Writer
@@ -34,6 +35,8 @@ from carnet_vault.fsck import Seen, check_contents, check_database, check_object
 from carnet_vault.gc.collect import DEFAULT_GRACE_SECONDS, Collector
 from carnet_vault.settings import PREFIX, VaultSettings
 from carnet_vault.startup import LocalStore, create_store, load_deployment, open_store
+
+_PROGRAM: Final = "carnet-vault"
 
 app = typer.Typer(
     help="The vault of a Carnet deployment.",
@@ -57,12 +60,12 @@ def main() -> None:
 @app.command("serve")
 def serve_command(settings: SettingsFile = None) -> None:
     """Answer requests until a signal says stop."""
-    with _failures():
+    with failures(_PROGRAM, StorageError):
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), open_store(loaded)
         # Before anything is taken in: a service that overwrites loses what two tries at one finish bring.
         _port(store).check()
-        with _engine(loaded) as engine:
+        with open_engine(loaded, REVISIONS) as engine:
             vault = create_app(loaded, deployment, engine, store, make_server_log(loaded))
             serve(vault.app, vault.chassis, loaded)
 
@@ -70,7 +73,7 @@ def serve_command(settings: SettingsFile = None) -> None:
 @app.command("migrate")
 def migrate_command(settings: SettingsFile = None) -> None:
     """Bring the database to the version of this program, and lay out a first store. Does nothing where all is there."""
-    with _failures():
+    with failures(_PROGRAM, StorageError):
         loaded = _load(settings)
         engine = make_engine(loaded.database)
         try:
@@ -93,13 +96,13 @@ def fsck_command(
     printed when it is made, so that a check which is cut has said what it found.
     """
     report = _Report(is_json=as_json)
-    with _failures():
+    with failures(_PROGRAM, StorageError):
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), _port(open_store(loaded))
-        with _engine(loaded) as engine, report, _progress() as progress:
+        with open_engine(loaded, REVISIONS) as engine, report, _progress() as progress:
             with reader(engine) as connection:
                 task = progress.add_task("database", total=None)
-                report.add(survive(_check_tables(connection), "tables"))
+                report.add(survive(check_tables(connection, tables.metadata), "tables"))
                 report.add(check_database(connection, deployment))
                 progress.update(task, total=1, completed=1)
             task = progress.add_task("objects", total=None)
@@ -124,10 +127,10 @@ def gc_command(
 
     The server may be running. Cut in between, it is simply run again.
     """
-    with _failures():
+    with failures(_PROGRAM, StorageError):
         loaded = _load(settings)
         deployment, store = load_deployment(loaded), _port(open_store(loaded))
-        with _engine(loaded) as engine, Writer(engine) as writer, _progress() as progress:
+        with open_engine(loaded, REVISIONS) as engine, Writer(engine) as writer, _progress() as progress:
             task = progress.add_task("looking", total=None)
             collector = Collector(
                 engine=engine,
@@ -140,7 +143,7 @@ def gc_command(
             )
             counts = collector.survey() if dry_run else collector.collect()
     if as_json:
-        _print_json({"dry_run": dry_run, "counts": dict(counts)})
+        print_json({"dry_run": dry_run, "counts": dict(counts)})
         return
     for name, count in sorted(counts.items()):
         if count:
@@ -174,7 +177,7 @@ class _Report:
         if self.is_json:
             is_whole, faults = kind is None, [asdict(finding) for finding in self.findings]
             report = {"ok": is_whole and not faults, "complete": is_whole, "findings": faults}
-            _print_json({**report, "objects": self.seen.objects, "litter": litter})
+            print_json({**report, "objects": self.seen.objects, "litter": litter})
         elif kind is None:
             for name, count in litter.items():
                 if count:
@@ -191,26 +194,11 @@ def _port(store: LocalStore | Store) -> Store:
 
 
 @contextmanager
-def _engine(settings: VaultSettings) -> Iterator[Engine]:
-    """An engine on a database that is at the version of this program."""
-    engine = make_engine(settings.database)
-    try:
-        with reader(engine) as connection:
-            check_migrated(connection, REVISIONS)
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def _check_tables(connection: Connection) -> Iterator[Finding]:
-    for difference in find_differences(connection, tables.metadata):
-        yield Finding("table_of_another_form", str(difference[0]))
-    if connection.dialect.name == "sqlite":
-        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-            if said != "ok":
-                yield Finding("database_damaged", str(said))
-        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield Finding("row_refers_to_nothing", f"table {row[0]}, row {row[1]}")
+def _open_database(file: Path | None) -> Iterator[tuple[Deployment, Engine]]:
+    settings = _load(file)
+    deployment = load_deployment(settings)
+    with open_engine(settings, REVISIONS) as engine:
+        yield deployment, engine
 
 
 def _progress() -> Progress:
@@ -230,21 +218,4 @@ def _progress() -> Progress:
     )
 
 
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, sort_keys=True))
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Say what is wrong in one line, and end with 1."""
-    try:
-        yield
-    except RefusalError as error:
-        _fail(f"refused: {error.reason.replace('_', ' ')}")
-    except (ServerError, StorageError) as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"carnet-vault: {message}", err=True)
-    sys.exit(1)
+app.add_typer(make_officers_app(_PROGRAM, _open_database), name="officers")

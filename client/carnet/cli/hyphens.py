@@ -1,7 +1,8 @@
 """Words that begin with a hyphen and are no options: ids in base64url often do, and files may.
 
 A parser of options would take `-Kq3zR8` for six of them, so such a word is marked before parsing and unmarked after.
-Options of this command are single letters or begin with two hyphens, so nothing else is mistaken.
+An option of this command is a hyphen and one letter, or two hyphens and several small letters, perhaps with hyphens in
+between and a value behind `=`; so no option is taken for such a word.
 """
 
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 MARK: Final = "\x00"
-_HYPHENATED: Final = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_.-]{2,}")
+_HYPHENATED: Final = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_.-]+|--(?=.$|[a-z-]*[A-Z0-9_])[A-Za-z0-9_-]+")
 
 
 def mark(word: str) -> str:

@@ -128,8 +128,7 @@ def check_not_older(session: Session, access: RecordAccess, newest: Version) -> 
 
 def list_versions(session: Session, access: RecordAccess, document: DocumentId) -> Listing:
     """Every version of `document`, oldest first. Raises a `TransportError` or a `DataError`."""
-    path = f"/v1/records/{access.record}/documents/{document}"
-    view = session.vault.get(path, VersionsView, query=grant_query(access))
+    view = load_versions(session, access, document)
     authors = Authors(session, access)
     authors.learn_grants(view.deposit_grants)
     documents, problems = open_entries(session, access, authors, view.versions)
@@ -247,6 +246,23 @@ def _pages(session: Session, access: RecordAccess) -> Iterator[DocumentsPage]:
             return
         if page.next == after:
             raise VerificationError("the vault shows the same page of documents again and again")
+        after = page.next
+
+
+def load_versions(session: Session, access: RecordAccess, document: DocumentId) -> VersionsView:
+    """All pages of the versions of `document`, in one, as the vault has them. Raises a `TransportError`."""
+    versions: list[VersionEntry] = []
+    grants: dict[str, None] = {}
+    after = 0
+    while True:
+        query = grant_query(access) | {"after": after, "limit": MAX_PAGE}
+        page = session.vault.get(f"/v1/records/{access.record}/documents/{document}", VersionsView, query=query)
+        versions += page.versions
+        grants |= dict.fromkeys(page.deposit_grants)
+        if page.next is None:
+            return VersionsView.model_construct(versions=tuple(versions), deposit_grants=tuple(grants), next=None)
+        if page.next <= after:
+            raise VerificationError("the vault shows the same page of versions again and again")
         after = page.next
 
 

@@ -4,13 +4,13 @@ A document need not open to be removed: `find_newest` gets what a tombstone name
 """
 
 from carnet.access import RecordAccess
-from carnet.documents.listing import grant_query
+from carnet.documents.listing import load_versions
 from carnet.documents.versions import Version
 from carnet.errors import UsageError, VerificationError
 from carnet.outbox import Step
 from carnet.session import Session
 from carnet.transport import ServerName
-from carnet_protocol.api import RecordUpdate, VersionsView
+from carnet_protocol.api import RecordUpdate
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import DocumentId, RecordId
 from carnet_protocol.statements import Manifest, Signed, Tombstone, TombstoneReason
@@ -22,8 +22,7 @@ def find_newest(session: Session, access: RecordAccess, document: DocumentId) ->
     Neither its author's right nor its signature is looked at: what it names only goes. Raises `VerificationError` for
     an answer about something else, or a `TransportError`.
     """
-    path = f"/v1/records/{access.record}/documents/{document}"
-    view = session.vault.get(path, VersionsView, query=grant_query(access))
+    view = load_versions(session, access, document)
     try:
         manifests = [Signed.parse(entry.manifest, Manifest) for entry in view.versions]
     except ProtocolError as error:

@@ -7,7 +7,7 @@ from pydantic import Field
 from carnet_protocol.api.capsules import Capsule, CapsuleSwap
 from carnet_protocol.api.people import Jws
 from carnet_protocol.ids import Sha256Digest, UploadId
-from carnet_protocol.limits import MAX_CAPSULES_PER_REQUEST, MAX_PAGE
+from carnet_protocol.limits import MAX_CAPSULES_PER_REQUEST, MAX_PAGE, MAX_VERSIONS
 from carnet_protocol.wire import Base64Bytes, UtcSeconds, WireModel
 
 MAX_DEPOSITS = 50
@@ -96,10 +96,11 @@ class DocumentsPage(WireModel):
 
 
 class VersionsView(WireModel):
-    """`GET /v1/records/{record}/documents/{document}?grant=`: every version of one document, oldest first."""
+    """`GET /v1/records/{record}/documents/{document}?grant=&after=&limit=`: versions of one document, oldest first."""
 
-    versions: Annotated[tuple[VersionEntry, ...], Field(strict=False)]
+    versions: Annotated[tuple[VersionEntry, ...], Field(max_length=MAX_PAGE, strict=False)]
     deposit_grants: DepositGrants
+    next: Annotated[int, Field(ge=1, le=MAX_VERSIONS)] | None
 
 
 class OpenedVersion(WireModel):

@@ -24,7 +24,7 @@ def make_directory_router(deployment: Deployment) -> Router:
         body_limit_bytes=MAX_BODY_BYTES,
         answer=Accepted,
         errors=(ErrorCode.INVALID_STATEMENT, ErrorCode.CONFLICT),
-        cost=lambda body: len(body.statements),
+        count_statements=lambda body: len(body.statements),
     )
     def update_directory(call: OpenCall[DirectoryUpdate]) -> Accepted:
         """Accept attestations, revocation lists and successions, in order, all or none."""

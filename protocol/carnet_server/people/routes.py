@@ -37,7 +37,7 @@ def make_people_router(
         body_limit_bytes=MAX_BODY_BYTES,
         answer=Accepted,
         errors=(ErrorCode.INVALID_STATEMENT, ErrorCode.CONFLICT),
-        cost=lambda body: len(body.statements),
+        count_statements=lambda body: len(body.statements),
     )
     def update_people(call: OpenCall[PeopleUpdate]) -> Accepted:
         """Accept statements of one person, in order, all or none. The same statements again are answered as before."""

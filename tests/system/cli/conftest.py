@@ -1,5 +1,6 @@
 """Both servers as `carnet up` runs them, and people who type commands."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ import pytest
 
 from carnet.cli.entry import main
 from carnet.sealing import PassphraseCost, stretch_passphrase
+from tests.support.children import ending
+from tests.support.patience import PATIENCE_SECONDS
 
 PASSPHRASE = "correct horse battery staple"
 PROGRAM = [sys.executable, "-m", "carnet.cli"]
@@ -92,8 +95,9 @@ class Servers:
         return Person(home, home / "passphrase", capsys)
 
 
-def start_servers(data: Path, *options: str) -> Servers:
-    """Start `carnet up` and return once both servers answer."""
+@contextlib.contextmanager
+def running_servers(data: Path, *options: str) -> Iterator[Servers]:
+    """`carnet up`, from when both servers answer; killed at the end, unless it was stopped."""
     process = subprocess.Popen(
         [*PROGRAM, "up", "--data", str(data), "--json", *options],
         stdout=subprocess.PIPE,
@@ -101,17 +105,18 @@ def start_servers(data: Path, *options: str) -> Servers:
         text=True,
         env=quiet_environment(),
     )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise AssertionError(process.communicate()[1])
-    return Servers(data, json.loads(line), process)
+    with ending(process):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise AssertionError(process.communicate()[1])
+        yield Servers(data, json.loads(line), process)
 
 
 def stop_servers(servers: Servers, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
     """Send a signal, wait; return the exit code and what was said on standard error."""
     servers.process.send_signal(number)
-    _, err = servers.process.communicate()
+    _, err = servers.process.communicate(timeout=PATIENCE_SECONDS)
     return servers.process.returncode, err
 
 
@@ -123,10 +128,16 @@ def quiet_environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Both servers, for all tests of this folder."""
-    servers = start_servers(tmp_path_factory.mktemp("servers") / "data")
-    yield servers
-    code, err = stop_servers(servers)
-    assert (code, err) == (0, "")
+    with running_servers(tmp_path_factory.mktemp("servers") / "data") as servers:
+        yield servers
+        assert stop_servers(servers) == (0, "")
+
+
+@pytest.fixture
+def start_servers() -> Iterator[Callable[..., Servers]]:
+    """Starts servers of a test's own, which end with it whatever became of it."""
+    with contextlib.ExitStack() as running:
+        yield lambda data, *options: running.enter_context(running_servers(data, *options))
 
 
 @pytest.fixture

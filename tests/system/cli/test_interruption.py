@@ -3,14 +3,24 @@
 import contextlib
 import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.children import ending, hearing_interrupts
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 from tests.system.cli.conftest import Person, quiet_environment
 
 SIZE = 48 << 20
+ENDLESS = """
+import sys, time
+from carnet.cli import main
+from carnet.documents import spool
+spool.commit = lambda *_: time.sleep(3600)
+sys.exit(main())
+"""
+"""The command, which seals and sends as ever and never commits: however late a signal comes, it is not too late."""
 
 
 @pytest.fixture
@@ -23,17 +33,24 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
+def start(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a command that can be interrupted."""
+    with hearing_interrupts():
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment())
+
+
 def cut(person: Person, large: Path, number: signal.Signals) -> int:
     """Start to add `large`, and send a signal as soon as something of it is sealed; return the exit code."""
-    process = subprocess.Popen(
-        person.command("add", large), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=quiet_environment()
-    )
     spool = person.home / "spool"
-    while process.poll() is None and not (spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())):
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.communicate()
-    return process.returncode
+
+    def is_begun() -> bool:
+        return spool.is_dir() and any(path.stat().st_size for path in spool.iterdir())
+
+    with ending(start([sys.executable, "-c", ENDLESS, *person.shared(), "add", str(large)])) as process:
+        wait_until(is_begun, "something sealed", process=process)
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE_SECONDS)
+        return process.returncode
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -56,16 +73,10 @@ def test_get_that_was_cut_leaves_no_file(
     alice.json("add", large)
     target = tmp_path / "out"
     target.mkdir()
-    process = subprocess.Popen(
-        alice.command("get", "Large", "--out", target / "back"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=quiet_environment(),
-    )
-    while process.poll() is None and not writes_into(process, target):
-        time.sleep(0.005)
-    process.send_signal(number)
-    process.communicate()
+    with ending(start(alice.command("get", "Large", "--out", target / "back"))) as process:
+        wait_until(lambda: process.poll() is not None or writes_into(process, target), "something fetched")
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE_SECONDS)
     if process.returncode == code:
         assert list(target.iterdir()) == []
     else:

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from carnet.session import open_session
-from tests.system.cli.conftest import PASSPHRASE, PROGRAM, quiet_environment, start_servers, stop_servers
+from tests.system.cli.conftest import PASSPHRASE, PROGRAM, quiet_environment, running_servers, stop_servers
 from tests.system.cli.typist import Typist
 
 README: Final = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
@@ -75,9 +75,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("tour")
     assert commands_of("Two commands")[-2:] == ["carnet demo --keep story", "carnet up --data story/servers"]
     subprocess.run([*PROGRAM, "demo", "--keep", str(folder / "story")], check=True, capture_output=True)
-    servers = start_servers(folder / "story" / "servers")
-    yield folder
-    assert stop_servers(servers) == (0, "")
+    with running_servers(folder / "story" / "servers") as servers:
+        yield folder
+        assert stop_servers(servers) == (0, "")
 
 
 @pytest.fixture

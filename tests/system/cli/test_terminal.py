@@ -35,7 +35,7 @@ def test_grant_is_signed_only_after_a_yes(alice: Person, bob: Person, tmp_path: 
     alice.json("add", tmp_path / "note.txt", "--title", "A note")
     shared = ["--passphrase-file", str(alice.passphrase_file), "grant", str(tmp_path / "bob.json"), "consultation"]
     typist = start(alice.home, *shared)
-    typist.wait_for("A file name such as kit.pdf")
+    typist.wait_for("Write the page to which file? Such as kit.pdf")
     typist.type(str(tmp_path / "kit.pdf"))
     typist.wait_for("They will see 1 document:")
     typist.wait_for("Sign this grant? [y/N]")

@@ -5,7 +5,6 @@ import ipaddress
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from carnet.cli.entry import main
-from tests.system.cli.conftest import Person, start_servers, stop_servers
+from tests.support.patience import wait_until
+from tests.system.cli.conftest import Person, Servers, stop_servers
+
+StartServers = Callable[..., Servers]
 
 NAME = "localhost"
 SIGNS_CERTIFICATES = x509.KeyUsage(
@@ -46,19 +48,13 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns when `is_so`; a test that waits for ever is stopped from outside."""
-    while not is_so():
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_signal_stops_both_servers(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_stops_both_servers(tmp_path: Path, start_servers: StartServers, number: signal.Signals) -> None:
     servers = start_servers(tmp_path / "data")
     running = children(servers.process.pid)
     assert len(running) == 2
     for name in ("vault", "keyservice"):
-        assert httpx2.get(f"{servers.said[name]}/readyz").status_code == 200
+        assert httpx2.get(f"{servers.said[name]}/readyz", timeout=60).status_code == 200
     assert stop_servers(servers, number) == (0, "")
     assert not any(is_running(pid) for pid in running)
     for name in ("vault", "keyservice"):
@@ -67,7 +63,9 @@ def test_signal_stops_both_servers(tmp_path: Path, number: signal.Signals) -> No
             httpx2.get(f"{servers.said[name]}/readyz")
 
 
-def test_second_run_is_the_same_deployment(tmp_path: Path, make_person: Callable[[str], Person]) -> None:
+def test_second_run_is_the_same_deployment(
+    tmp_path: Path, start_servers: StartServers, make_person: Callable[[str], Person]
+) -> None:
     servers = start_servers(tmp_path / "data")
     alice, late = make_person("alice"), make_person("late")
     alice.json("init", "--card", servers.card)
@@ -89,37 +87,42 @@ def test_second_run_is_the_same_deployment(tmp_path: Path, make_person: Callable
     assert stop_servers(servers) == (0, "")
 
 
-def test_server_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_server_that_dies_is_started_again(tmp_path: Path, start_servers: StartServers) -> None:
     servers = start_servers(tmp_path / "data")
     before = children(servers.process.pid)
     os.kill(before[0], signal.SIGKILL)
-    wait_until(lambda: len(set(children(servers.process.pid)) - {before[0]}) == 2)
+    wait_until(
+        lambda: len(set(children(servers.process.pid)) - {before[0]}) == 2, "another server", process=servers.process
+    )
 
     def answers() -> bool:
         try:
             return all(
-                httpx2.get(f"{servers.said[name]}/readyz").status_code == 200 for name in ("vault", "keyservice")
+                httpx2.get(f"{servers.said[name]}/readyz", timeout=60).status_code == 200
+                for name in ("vault", "keyservice")
             )
         except httpx2.TransportError:
             return False
 
-    wait_until(answers)
+    wait_until(answers, "an answer of both servers", process=servers.process)
     assert stop_servers(servers)[0] == 0
 
 
-def test_servers_do_not_outlive_a_killed_watcher(tmp_path: Path) -> None:
+def test_servers_do_not_outlive_a_killed_watcher(tmp_path: Path, start_servers: StartServers) -> None:
     servers = start_servers(tmp_path / "data")
     running = children(servers.process.pid)
     servers.process.kill()
     servers.process.communicate()
-    wait_until(lambda: not any(is_running(pid) for pid in running))
+    wait_until(lambda: not any(is_running(pid) for pid in running), "the end of both servers")
 
 
-def test_servers_that_run_are_not_started_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_servers_that_run_are_not_started_twice(
+    tmp_path: Path, start_servers: StartServers, capsys: pytest.CaptureFixture[str]
+) -> None:
     servers = start_servers(tmp_path / "data")
     assert main(["up", "--data", str(tmp_path / "data")]) == 4
     assert "are running already" in capsys.readouterr().err
-    assert httpx2.get(f"{servers.said['vault']}/readyz").status_code == 200
+    assert httpx2.get(f"{servers.said['vault']}/readyz", timeout=60).status_code == 200
     assert stop_servers(servers) == (0, "")
 
 
@@ -168,7 +171,10 @@ def test_name_that_is_not_in_the_certificate_is_refused(tmp_path: Path, capsys: 
 
 
 def test_others_reach_it_by_tls_and_clients_follow(
-    tmp_path: Path, make_person: Callable[[str], Person], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    start_servers: StartServers,
+    make_person: Callable[[str], Person],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     servers = start_servers(tmp_path / "data")
     alice, carol = make_person("alice"), make_person("carol")
@@ -195,7 +201,10 @@ def test_others_reach_it_by_tls_and_clients_follow(
 
 
 def test_patient_begins_over_tls_with_a_self_made_authority(
-    tmp_path: Path, make_person: Callable[[str], Person], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    start_servers: StartServers,
+    make_person: Callable[[str], Person],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_certificate(tmp_path)
     certificate = ("--tls-cert", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem"))

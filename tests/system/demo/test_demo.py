@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 
 from carnet.cli.entry import main
 from carnet.samples.story import HOSPITAL
+from tests.support.children import ending, hearing_interrupts
+from tests.support.patience import PATIENCE_SECONDS, wait_until
 
 PROGRAM = [sys.executable, "-m", "carnet.cli", "demo"]
 
@@ -77,16 +78,17 @@ def test_what_is_kept_can_be_played_with(kept: Kept, capsys: pytest.CaptureFixtu
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert servers.stdout is not None
-    assert "vault" in json.loads(servers.stdout.readline())
-    passphrase = ["--passphrase-file", str(kept.folder / "passphrase"), "--json"]
-    assert main(["list", "--home", str(kept.folder / "alices-new-laptop"), *passphrase]) == 0
-    assert len(json.loads(capsys.readouterr().out)["documents"]) == 4
-    assert main(["list", "--home", str(kept.folder / "thief"), *passphrase]) == 1
-    assert main(["list", "--home", str(kept.folder / "dr-bob"), *passphrase]) == 1
-    servers.send_signal(signal.SIGTERM)
-    servers.communicate()
-    assert servers.returncode == 0
+    with ending(servers):
+        assert servers.stdout is not None
+        assert "vault" in json.loads(servers.stdout.readline())
+        passphrase = ["--passphrase-file", str(kept.folder / "passphrase"), "--json"]
+        assert main(["list", "--home", str(kept.folder / "alices-new-laptop"), *passphrase]) == 0
+        assert len(json.loads(capsys.readouterr().out)["documents"]) == 4
+        assert main(["list", "--home", str(kept.folder / "thief"), *passphrase]) == 1
+        assert main(["list", "--home", str(kept.folder / "dr-bob"), *passphrase]) == 1
+        servers.send_signal(signal.SIGTERM)
+        servers.communicate(timeout=PATIENCE_SECONDS)
+        assert servers.returncode == 0
 
 
 def test_folder_with_something_in_it_is_refused(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,12 +100,14 @@ def test_folder_with_something_in_it_is_refused(kept: Kept, capsys: pytest.Captu
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_demo_leaves_nothing(environment: dict[str, str], number: signal.Signals, code: int) -> None:
     temporary = Path(environment["TMPDIR"])
-    process = subprocess.Popen([*PROGRAM, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
-    while process.poll() is None and not list(temporary.glob("*/alice/keyring.json")):
-        time.sleep(0.02)
-    running = processes_of(temporary)
-    process.send_signal(number)
-    out, _ = process.communicate()
+    with hearing_interrupts():
+        command = [*PROGRAM, "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    with ending(process):
+        wait_until(lambda: any(temporary.glob("*/alice/keyring.json")), "keys of Alice", process=process)
+        running = processes_of(temporary)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert len(running) == 2
     assert (process.returncode, out) == (code, b"")
     assert processes_of(temporary) == []

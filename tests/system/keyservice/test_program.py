@@ -182,7 +182,8 @@ def test_a_newer_master_key_comes_into_use_and_the_older_one_stays_needed(laid_o
 
 def test_its_openapi_document_is_served_and_names_every_route(laid_out: KeyServiceProcess) -> None:
     laid_out.start()
-    document = json.loads(httpx2.get(f"{laid_out.own.keyservice.origin}/openapi.json", trust_env=False).text)
+    url = f"{laid_out.own.keyservice.origin}/openapi.json"
+    document = json.loads(httpx2.get(url, timeout=60, trust_env=False).text)
     assert {
         "/v1/service-card",
         "/v1/people",

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from carnet_protocol.api import OpenedVersion
 from tests.support.parcels import make_sealed
+from tests.support.patience import wait_until
 from tests.support.people import Dice
 from tests.support.vault import VaultStory, code
 from tests.support.vault_process import VaultProcess
@@ -67,8 +67,10 @@ def test_a_stop_lets_requests_in_flight_finish(process: VaultProcess) -> None:
         target = url.removeprefix(process.own.vault.origin)
         head = f"PUT {target} HTTP/1.1\r\nHost: vault\r\nContent-Length: {len(data)}\r\n\r\n"
         connection.sendall(head.encode() + data[: len(data) // 2])
-        _wait_for_bytes(process.root)
         assert process.program is not None
+        # That the vault has begun to write a part: it cannot be asked.
+        uploads = process.root / "objects" / "uploads"
+        wait_until(lambda: any(uploads.rglob("*.writing")), "bytes of a part", process=process.program)
         process.program.send_signal(signal.SIGTERM)
         connection.sendall(data[len(data) // 2 :])
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
@@ -129,7 +131,7 @@ def test_a_vault_whose_objects_are_not_mounted_says_so_and_begins_no_other_store
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     ready = f"{process.own.vault.origin}/readyz"
-    assert httpx2.get(ready).status_code == 200
+    assert httpx2.get(ready, timeout=60).status_code == 200
     root.rename(unmounted)
     root.mkdir()
     _wait_for_status(ready, 503)
@@ -171,13 +173,4 @@ def test_a_command_that_is_not_understood_ends_with_2(laid_out: VaultProcess) ->
 
 def _wait_for_status(url: str, status: int) -> None:
     """Wait until the vault, which looks once a second at most, answers so."""
-    end = time.monotonic() + 20
-    while httpx2.get(url).status_code != status:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def _wait_for_bytes(root: Path) -> None:
-    """Wait until the vault has begun to write a part: it cannot be asked."""
-    while not any((root / "objects" / "uploads").rglob("*.writing")):
-        pass
+    wait_until(lambda: httpx2.get(url, timeout=60).status_code == status, f"an answer with {status}")

@@ -267,7 +267,7 @@ def test_the_environment_changes_nothing(serve: Serve, monkeypatch: pytest.Monke
 def test_threads_have_connections_of_their_own(serve: Serve) -> None:
     server = serve()
     results: list[bytes] = []
-    together = threading.Barrier(8, timeout=10)
+    together = threading.Barrier(8, timeout=60)
     with open_http(server.origin) as http:
 
         def ask() -> None:

@@ -25,7 +25,7 @@ def ask_card(server: ServerClient) -> str:
 
 def test_both_servers_are_asked_at_the_same_time(world: ClientWorld) -> None:
     alice = world.patient("alice")
-    together = threading.Barrier(2, timeout=10)
+    together = threading.Barrier(2, timeout=60)
 
     def wait(_: httpx2.Request) -> None:
         together.wait()

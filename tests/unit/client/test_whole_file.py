@@ -24,6 +24,18 @@ def test_file_is_replaced_whole_with_its_mode(tmp_path: Path, mode: int, seen: i
     assert names(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_mode_is_the_one_asked_for_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        replace_file(tmp_path / "readable", b"one", mode=0o644)
+        write_new_file(tmp_path / "own", b"one")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "readable").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "own").stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("call", ["fsync", "open"])
 def test_file_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     path = tmp_path / "file"

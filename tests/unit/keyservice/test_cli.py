@@ -1,6 +1,7 @@
 """The command: exit codes that can be believed, and one line that says what to do."""
 
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,16 @@ def test_an_officer_to_retire_is_named_and_known(migrated: Path) -> None:
     unknown = run(migrated, "officers", "retire", str(OLGA.fingerprint()))
     assert unknown.exit_code == 1
     assert "officer unknown" in unknown.stderr
+
+
+@pytest.mark.parametrize("start", ["-", "--"])
+def test_an_officer_whose_fingerprint_begins_with_hyphens_is_retired(migrated: Path, start: str) -> None:
+    dice = Dice("hyphens")
+    officer = next(key for _ in count() if str((key := dice.signer().public_key).fingerprint()).startswith(start))
+    (migrated / "officer.pub").write_text(str(officer))
+    assert run(migrated, "officers", "enrol", "--key-file", str(migrated / "officer.pub")).exit_code == 0
+    done = run(migrated, "officers", "retire", str(officer.fingerprint()))
+    assert (done.exit_code, done.stdout) == (0, f"officer {officer.fingerprint()} is retired by event 1\n")
 
 
 def test_status_counts(migrated: Path) -> None:

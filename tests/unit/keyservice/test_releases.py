@@ -530,6 +530,7 @@ def test_a_request_signed_for_another_path_or_body_is_refused(story: KeyServiceS
 
 def test_root_keys_and_strangers_release_nothing(story: KeyServiceStory) -> None:
     stranger = make_person(story.dice, Role.PRACTITIONER)
+    accept(story.world.post_people(story.alice.recovery().text))
     item = story.item(KeyRole.CONTENT)
     with unchanged(story.world.engine):
         assert code(story.release(stranger, story.grant, [item])) == (401, "unauthenticated")

@@ -56,3 +56,12 @@ def test_library_with_another_hash_is_refused(offline: Project) -> None:
     assert "A package that came is not the one that requirements/ names" in result.stderr
     assert not (offline.folder / ".venv/carnet-stamp.json").exists()
     assert f"({offline.folder}/.venv.log has the details.)" in result.stderr
+
+
+def test_environment_that_a_uv_made_which_has_gone_is_made_anew(offline: Project) -> None:
+    offline.run("demo")
+    (offline.folder / ".venv/bin/pip").unlink()  # uv puts none into what it makes
+    (offline.folder / "pyproject.toml").write_text(PYPROJECT + 'description = "changed"\n')
+    result = offline.run("demo")
+    assert (result.returncode, result.stdout) == (0, "told by tiny demo\n")
+    assert "Making the environment" in result.stderr

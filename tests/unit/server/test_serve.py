@@ -37,6 +37,8 @@ from carnet_server.errors import MigrationError, SettingsError
 from carnet_server.event_loop import EventLoop
 from carnet_server.serve import serve
 from carnet_server.settings import ServerSettings
+from tests.support.patience import wait_until
+from tests.support.ports import held_port
 from tests.support.tiny_server.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -244,8 +246,7 @@ def test_it_ends_when_told_to_after_answering_who_was_being_served(tmp_path: Pat
         # The route is waiting for the body now.
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
         server.process.send_signal(signal.SIGTERM)
-        while "stopping" not in server.log_events():
-            pass
+        wait_until(lambda: "stopping" in server.log_events(), "a line about the stop", process=server.process)
         connection.sendall(b"abcdef")
         received = rest_of(connection)
         assert received.startswith(b"HTTP/1.1 200 ")
@@ -263,8 +264,8 @@ def test_a_signal_amid_a_line_of_the_log_ends_it_all_the_same(tmp_path: Path) ->
                 pass
         assert server.ask("/healthz")[0] == 200
         # There is no room for the line about this answer, so the server is amid writing it.
-        while "pipe" not in Path(f"/proc/{server.process.pid}/wchan").read_text():
-            pass
+        waits_for = Path(f"/proc/{server.process.pid}/wchan")
+        wait_until(lambda: "pipe" in waits_for.read_text(), "a line amid being written", process=server.process)
         server.process.send_signal(signal.SIGTERM)
         written, patience = b"", time.monotonic() + SECONDS
         while server.process.poll() is None and time.monotonic() < patience:
@@ -278,10 +279,7 @@ def test_a_signal_amid_a_line_of_the_log_ends_it_all_the_same(tmp_path: Path) ->
 
 
 def test_metrics_are_on_a_port_of_their_own_and_an_interrupt_ends_it(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Running(tmp_path, "--metrics-port", str(port)) as server:
+    with held_port() as port, Running(tmp_path, "--metrics-port", str(port)) as server:
         assert server.ask("/metrics")[0] == 404
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
             assert b'carnet_answers_total{method="GET",route="unmatched",status="404"} 1.0' in answer.read()

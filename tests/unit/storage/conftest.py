@@ -49,7 +49,7 @@ def s3_client(radosgw: RadosGateway) -> Iterator["S3Client"]:
 @pytest.fixture(scope="session")
 def http_client() -> Iterator[httpx2.Client]:
     """Whoever was given a transfer URL."""
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=60) as client:
         yield client
 
 

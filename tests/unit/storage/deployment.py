@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 SECRET: Final = UrlSecret(bytes(range(32)))
 TTL_SECONDS: Final = 600
-_SOCKET_SECONDS: Final = 10
+_SOCKET_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_writer, "BUFFER_BYTES", BUFFER)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+# What is suppressed here takes the place of what is suppressed for all.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(st.lists(st.binary(max_size=3 * BUFFER), min_size=1, max_size=8).filter(any))
 def test_pieces_of_any_size_make_the_same_part(small_buffer: None, store: FilesystemStore, pieces: list[bytes]) -> None:
     upload = _begin(store, sum(map(len, pieces)))
@@ -263,6 +264,12 @@ def test_disk_that_does_not_say_what_is_free_gives_the_part_back(root: Path) -> 
 
 def test_memory_stays_small_whatever_the_part(root: Path) -> None:
     store = FilesystemStore(root, URLS, disk=Disk(pwrite=lambda _, piece, __: len(piece), reserve=lambda *_: None))
+    # What a thread of another test takes meanwhile counts as well: it does not do so each time
+    assert min(_peak_of_a_part(store) for _ in range(3)) < 2 * 2**20
+
+
+def _peak_of_a_part(store: FilesystemStore) -> int:
+    """Bytes of Python's at the most while one part of 1 GiB is written."""
     upload = store.begin_upload(make_object_name(), size_bytes=2**30, part_bytes=2**30)
     chunk = bytes(300_000)
     tracemalloc.start()
@@ -272,10 +279,9 @@ def test_memory_stays_small_whatever_the_part(root: Path) -> None:
                 writer.write(chunk)
             writer.write(bytes(2**30 % len(chunk)))
             writer.finish()
-        peak = tracemalloc.get_traced_memory()[1]
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2 * 2**20
 
 
 def _begin(store: FilesystemStore, size_bytes: int) -> Upload:

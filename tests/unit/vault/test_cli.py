@@ -157,3 +157,25 @@ def test_a_bucket_that_is_gone_is_not_served_with_and_makes_the_vault_not_ready(
     done = run(folder, "serve")
     assert (done.exit_code, done.stderr) == (1, "carnet-vault: refused: store unavailable\n")
     assert run(folder, "serve").exit_code == 1
+
+
+def test_an_officer_is_enrolled_listed_and_retired_for_good(folder: Path) -> None:
+    officer = Dice("officer").signer().public_key
+    key_file = folder / "officer.pub"
+    key_file.write_text(f"{officer}\n")
+    assert "is in force by event" in run(folder, "officers", "enrol", "--key-file", str(key_file)).output
+    listed = json.loads(run(folder, "officers", "list", "--json").output)["officers"]
+    assert [(one["fingerprint"], one["retired"]) for one in listed] == [(str(officer.fingerprint()), None)]
+    assert run(folder, "officers", "retire", str(officer.fingerprint())).exit_code == 0
+    assert "retired" in run(folder, "officers", "list").output
+    again = run(folder, "officers", "enrol", "--key-file", str(key_file))
+    assert (again.exit_code, "officer retired" in again.output) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["", "short", "A" * 44, "\xff"])
+def test_what_is_no_public_key_enrols_nobody(folder: Path, text: str) -> None:
+    (folder / "officer.pub").write_text(text)
+    result = run(folder, "officers", "enrol", "--key-file", str(folder / "officer.pub"))
+    assert result.exit_code == 1
+    assert "key file" in result.output
+    assert json.loads(run(folder, "officers", "list", "--json").output) == {"officers": []}

@@ -1,6 +1,9 @@
 """Fetching versions over HTTP: who sees which, in which order, and what is logged."""
 
 import json
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import httpx2
 import pytest
@@ -9,7 +12,7 @@ from carnet_protocol.api import DocumentsPage, EventsPage, OpenedVersion, Versio
 from carnet_protocol.ids import DocumentSalt, RecordId
 from carnet_protocol.statements import Permission, Role
 from carnet_protocol.tuples import KeyRole
-from carnet_vault.documents import fetch
+from carnet_vault.documents import fetch, queries, routes
 from tests.support.parcels import Parcel, make_sealed, swap
 from tests.support.people import DAY, NOW, make_person
 from tests.support.records import OwnCompartment, make_version
@@ -88,6 +91,115 @@ def test_only_the_newest_version_is_listed_and_all_can_be_had(story: VaultStory)
     assert story.open(story.bob, first, story.read_grant).json()["entry"]["manifest"] == first.manifest.text
     newest = story.open(story.bob, first, story.read_grant, version="newest")
     assert newest.json()["entry"]["manifest"] == second.manifest.text
+
+
+def test_pages_of_versions_follow_each_other_without_gaps(story: VaultStory) -> None:
+    parcels = [story.parcel()]
+    for _ in range(4):
+        parcels.append(story.parcel(after=parcels[-1]))
+    assert story.bring(*parcels).status_code == 200
+    found: list[str] = []
+    cursors: list[int | None] = [0]
+    while cursors[-1] is not None:
+        view = VersionsView.model_validate_json(versions(story, parcels[0], after=cursors[-1], limit=2).content)
+        found += [entry.manifest for entry in view.versions]
+        cursors.append(view.next)
+    assert found == [parcel.manifest.text for parcel in parcels]
+    assert cursors == [0, 2, 4, None]
+    assert [len(body["documents"]) for body in logged(story)[-3:]] == [2, 2, 1]
+    with nothing_changes(story):
+        assert code(versions(story, parcels[0], after=5)) == (404, "refused")
+
+
+def test_a_page_of_versions_ends_early_when_its_metadata_is_large(
+    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = sqlite_story
+    monkeypatch.setattr(fetch, "MAX_PAGE_METADATA_BYTES", 40_000)
+    first = story.parcel(sealed=make_sealed(story.world.dice, metadata=30_000))
+    second = story.parcel(after=first, sealed=make_sealed(story.world.dice, metadata=30_000))
+    assert story.bring(first, second).status_code == 200
+    assert [versions(story, first, after=after).json()["next"] for after in (0, 1)] == [1, None]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "after=-1", "after=x", "after=10001"])
+def test_a_query_for_versions_of_another_form_is_refused(sqlite_story: VaultStory, query: str) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    assert story.bring(parcel).status_code == 200
+    with nothing_changes(story):
+        answer = story.world.send("GET", f"{story.path}/documents/{parcel.document}?{query}", by=story.alice)
+    assert code(answer) == (400, "bad_request")
+
+
+def test_nobody_else_waits_while_a_list_is_loaded(sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = sqlite_story
+    parcel = story.parcel()
+    assert story.bring(parcel).status_code == 200
+    threads: list[str] = []
+
+    def watched(work: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object, **named: object) -> object:
+            threads.append(threading.current_thread().name)
+            return work(*arguments, **named)
+
+        return run
+
+    for name in ("load_documents", "load_versions", "load_filings", "load_deposit_grants", "load_tombstones"):
+        monkeypatch.setattr(queries, name, watched(getattr(queries, name)))
+    assert story.list(story.alice).status_code == 200
+    assert versions(story, parcel).status_code == 200
+    assert len(threads) > 5
+    assert "carnet-writer" not in threads
+
+
+CHANGES: dict[str, tuple[int, ...] | None] = {"another version": (1, 2), "a move": (), "a revocation": None}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("route", ["list", "versions"])
+def test_what_changed_after_a_list_was_loaded_counts(
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch, route: str, what: str
+) -> None:
+    first = story.parcel()
+    assert story.bring(first).status_code == 200
+    load = routes.load_page
+    left = [what]
+
+    def load_then_change(*arguments: Any) -> fetch.Page:
+        page = load(*arguments)
+        match left.pop() if left else None:
+            case "another version":
+                assert story.bring(story.parcel(after=first)).status_code == 200
+            case "a move":
+                move(story, first)
+            case "a revocation":
+                assert story.update(story.own.revoke(story.read_grant)).status_code == 200
+        return page
+
+    monkeypatch.setattr(routes, "load_page", load_then_change)
+    answer = story.list(story.bob, story.read_grant) if route == "list" else versions(story, first)
+    shown = CHANGES[what]
+    if shown is None or (route == "versions" and not shown):
+        assert code(answer) == (404, "refused")
+        assert not [body for body in logged(story) if body["kind"].startswith("fetch")]
+        return
+    expected = shown[-1:] if route == "list" else shown
+    entries = answer.json()["documents" if route == "list" else "versions"]
+    assert tuple(entry["metadata_capsule"]["version"] for entry in entries) == expected
+    assert tuple(item["version"] for item in logged(story)[-1]["documents"] or ()) == expected
+
+
+def versions(story: VaultStory, parcel: Parcel, **query: object) -> httpx2.Response:
+    """Bob asks for the versions of a document."""
+    path = f"{story.path}/documents/{parcel.document}"
+    return story.world.get(path, story.bob, grant=story.read_grant.hash, **query)
+
+
+def logged(story: VaultStory) -> list[dict[str, Any]]:
+    """The bodies of the record's events."""
+    page = EventsPage.model_validate_json(story.world.get(f"{story.path}/events", story.alice).content)
+    return [json.loads(event.body) for event in page.events]
 
 
 def test_only_the_patient_sees_filings_and_tombstones(story: VaultStory) -> None:
@@ -283,8 +395,7 @@ def test_every_fetch_is_logged_with_what_it_handed_out(sqlite_story: VaultStory)
     assert story.bring(parcel).status_code == 200
     story.list(story.bob, story.read_grant)
     story.open(story.bob, parcel, story.read_grant)
-    answer = story.world.get(f"{story.path}/events", story.alice)
-    bodies = [json.loads(event.body) for event in EventsPage.model_validate_json(answer.content).events]
+    bodies = logged(story)
     version = {"document": str(parcel.document), "version": 1}
     shared = {
         "by": str(story.bob.identity),

@@ -1,13 +1,15 @@
-"""Fetching versions, in the writer's transaction: who may, what they see, and the event that says so.
+"""Fetching versions: who may, what they see, and the event that says so.
 
-Whatever is handed out is logged first; what cannot be logged is not handed out.
+Whatever is handed out is logged first; what cannot be logged is not handed out. A list is loaded on a snapshot, beside
+the one writer, which everybody waits for. The writer's transaction then decides once more who may see what, by keys
+alone, and logs it; where that is not what was loaded, it loads again.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, Select
 
 from carnet_protocol.api import VersionEntry
 from carnet_protocol.ids import DocumentId, RecordId, StatementHash
@@ -20,7 +22,7 @@ from carnet_server.events import NewEvent, VersionKey
 from carnet_server.grants.access import Access, authorise
 from carnet_server.principals import Principal
 from carnet_vault.documents import queries
-from carnet_vault.documents.queries import EntryRow
+from carnet_vault.documents.queries import EntryRow, Key
 from carnet_vault.documents.views import view_entry
 from carnet_vault.objects.limits import UrlWindow
 
@@ -30,17 +32,21 @@ MAX_PAGE_METADATA_BYTES: Final = 4 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Versions to be handed out with what proves them, and the document after which the next page begins."""
+    """Versions to be handed out with what proves them, and whether there are more."""
 
     rows: Sequence[EntryRow]
     filings: Mapping[DocumentId, Sequence[str]]
     deposit_grants: tuple[str, ...]
     tombstones: tuple[str, ...]
-    next: DocumentId | None
+    has_more: bool
 
     def entries(self) -> tuple[VersionEntry, ...]:
         """What the page shows."""
         return tuple(view_entry(row, self.filings.get(row.document, ())) for row in self.rows)
+
+    def keys(self) -> list[Key]:
+        """Which versions these are."""
+        return [(row.document, row.version) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +60,78 @@ class Opened:
     window: UrlWindow
 
 
-def fetch_page(
-    moment: Moment,
-    principal: Principal,
-    record: RecordId,
-    grant: StatementHash | None,
-    *,
-    after: DocumentId | None,
-    limit: int,
-) -> Page:
-    """The newest versions that `principal` sees, by document id, from behind `after`. Raises `RefusedError`."""
-    access = _authorise(moment, principal, record, grant)
-    found = _list(moment, access, after=after, limit=limit + 1)
-    rows = found[: _fitting(found, limit)]
-    following = rows[-1].document if len(rows) < len(found) else None
-    filings: Mapping[DocumentId, Sequence[str]] = {}
-    tombstones: tuple[str, ...] = ()
-    if access.is_patient:
-        filings = queries.load_filings(moment.connection, record, [row.document for row in rows])
-        tombstones = queries.load_tombstones(moment.connection, record, after=after, until=following)
-    _log(moment, principal, access, "fetch.list", rows=rows, roles=(KeyRole.METADATA,))
-    return Page(rows, filings, _deposit_grants(moment, rows), tombstones, following)
+@dataclass(frozen=True, slots=True)
+class DocumentList:
+    """A request for the newest version of each document, by document id, from behind `after`."""
+
+    record: RecordId
+    grant: StatementHash | None
+    after: DocumentId | None
+    limit: int
+
+    def load(self, connection: Connection, access: Access) -> Page:
+        """The page for whoever has `access`."""
+        found = queries.load_documents(connection, _listed(access), after=self.after, limit=self.limit + 1)
+        rows = found[: _fitting(found, self.limit)]
+        has_more = len(rows) < len(found)
+        filings: Mapping[DocumentId, Sequence[str]] = {}
+        tombstones: tuple[str, ...] = ()
+        if access.is_patient:
+            until = rows[-1].document if has_more else None
+            filings = queries.load_filings(connection, self.record, [row.document for row in rows])
+            tombstones = queries.load_tombstones(connection, self.record, after=self.after, until=until)
+        return Page(rows, filings, _deposit_grants(connection, rows), tombstones, has_more)
+
+    def keys(self, connection: Connection, access: Access, page: Page) -> list[Key]:
+        """What the page would have now, if it ended where `page` does."""
+        until = page.rows[-1].document if page.has_more else None
+        return queries.list_documents(
+            connection, _listed(access), after=self.after, until=until, limit=len(page.rows) + 1
+        )
 
 
-def fetch_versions(
-    moment: Moment, principal: Principal, record: RecordId, grant: StatementHash | None, document: DocumentId
-) -> Page:
-    """Every version of `document` that `principal` sees, oldest first. Raises `RefusedError` if there is none."""
-    access = _authorise(moment, principal, record, grant)
-    rows = _versions(moment, access, document)
-    if not rows:
-        raise RefusedError("document_unknown")
-    _log(moment, principal, access, "fetch.list", rows=rows, roles=(KeyRole.METADATA,))
-    return Page(rows, _filings(moment, access, document), _deposit_grants(moment, rows), (), None)
+@dataclass(frozen=True, slots=True)
+class VersionList:
+    """A request for the versions of one document, oldest first, from behind `after`."""
+
+    record: RecordId
+    grant: StatementHash | None
+    document: DocumentId
+    after: int
+    limit: int
+
+    def load(self, connection: Connection, access: Access) -> Page:
+        """The page for whoever has `access`. Raises `RefusedError` if it is empty."""
+        query = _versions(access, self.document)
+        found = queries.load_versions(connection, query, after=self.after, limit=self.limit + 1)
+        rows = found[: _fitting(found, self.limit)]
+        if not rows:
+            raise RefusedError("document_unknown")
+        filings = _filings(connection, access, self.document)
+        return Page(rows, filings, _deposit_grants(connection, rows), (), len(rows) < len(found))
+
+    def keys(self, connection: Connection, access: Access, page: Page) -> list[Key]:
+        """What the page would have now, if it ended where `page` does."""
+        until = page.rows[-1].version if page.has_more else None
+        query = _versions(access, self.document)
+        return queries.list_versions(connection, query, after=self.after, until=until, limit=len(page.rows) + 1)
+
+
+def load_page(moment: Moment, principal: Principal, wanted: DocumentList | VersionList) -> Page:
+    """What `principal` would be handed out for `wanted`; not logged, so not to be handed out. Raises `RefusedError`."""
+    return wanted.load(moment.connection, _authorise(moment, principal, wanted.record, wanted.grant))
+
+
+def fetch_page(moment: Moment, principal: Principal, wanted: DocumentList | VersionList, loaded: Page) -> Page:
+    """Log what `principal` is handed out for `wanted`: `loaded`, or what is there instead by now.
+
+    Raises `RefusedError`.
+    """
+    access = _authorise(moment, principal, wanted.record, wanted.grant)
+    if wanted.keys(moment.connection, access, loaded) != loaded.keys():
+        loaded = wanted.load(moment.connection, access)
+    _log(moment, principal, access, "fetch.list", keys=loaded.keys(), roles=(KeyRole.METADATA,))
+    return loaded
 
 
 def fetch_version(
@@ -103,18 +148,25 @@ def fetch_version(
     Raises `RefusedError`.
     """
     access = _authorise(moment, principal, record, grant)
-    rows = _versions(moment, access, document, version=version)[-1:]
-    if not rows:
+    row = queries.find_version(moment.connection, _versions(access, document), version)
+    if row is None:
         raise RefusedError("version_unknown")
     personal = access.grant.hash if access.grant is not None and access.grant.documents else None
-    content = queries.find_content(moment.connection, record, document, rows[0].version, grant=personal)
+    content = queries.find_content(moment.connection, record, document, row.version, grant=personal)
     if content is None:
         raise RefusedError("content_capsule_missing")
-    _log(moment, principal, access, "fetch.open", rows=rows, roles=(KeyRole.CONTENT, KeyRole.METADATA))
+    _log(
+        moment,
+        principal,
+        access,
+        "fetch.open",
+        keys=[(document, row.version)],
+        roles=(KeyRole.CONTENT, KeyRole.METADATA),
+    )
     return Opened(
-        row=rows[0],
-        filings=_filings(moment, access, document).get(document, ()),
-        deposit_grants=_deposit_grants(moment, rows),
+        row=row,
+        filings=_filings(moment.connection, access, document).get(document, ()),
+        deposit_grants=_deposit_grants(moment.connection, [row]),
         content=content,
         window=UrlWindow.of(access, now=moment.now),
     )
@@ -132,39 +184,29 @@ def _authorise(moment: Moment, principal: Principal, record: RecordId, grant: St
     )
 
 
-def _list(moment: Moment, access: Access, *, after: DocumentId | None, limit: int) -> Sequence[EntryRow]:
+def _listed(access: Access) -> Select[Any]:
     if access.grant is None:
-        return queries.list_for_patient(moment.connection, access.record, after=after, limit=limit)
+        return queries.listed_for_patient(access.record)
     if access.grant.compartments:
-        return queries.list_for_compartments(
-            moment.connection, access.record, access.grant.hash, after=after, limit=limit
-        )
-    return queries.list_for_documents(moment.connection, access.record, access.grant.hash, after=after, limit=limit)
+        return queries.listed_for_compartments(access.record, access.grant.hash)
+    return queries.listed_for_documents(access.record, access.grant.hash)
 
 
-def _versions(
-    moment: Moment, access: Access, document: DocumentId, *, version: int | None = None
-) -> Sequence[EntryRow]:
+def _versions(access: Access, document: DocumentId) -> Select[Any]:
     if access.grant is None:
-        return queries.versions_for_patient(moment.connection, access.record, document, version=version)
+        return queries.versions_for_patient(access.record, document)
     if access.grant.compartments:
-        return queries.versions_for_compartments(
-            moment.connection, access.record, access.grant.hash, document, version=version
-        )
-    return queries.versions_for_documents(
-        moment.connection, access.record, access.grant.hash, document, version=version
-    )
+        return queries.versions_for_compartments(access.record, access.grant.hash, document)
+    return queries.versions_for_documents(access.record, access.grant.hash, document)
 
 
-def _filings(moment: Moment, access: Access, document: DocumentId) -> Mapping[DocumentId, Sequence[str]]:
-    if not access.is_patient:
-        return {}
-    return queries.load_filings(moment.connection, access.record, [document])
+def _filings(connection: Connection, access: Access, document: DocumentId) -> Mapping[DocumentId, Sequence[str]]:
+    return queries.load_filings(connection, access.record, [document]) if access.is_patient else {}
 
 
-def _deposit_grants(moment: Moment, rows: Sequence[EntryRow]) -> tuple[str, ...]:
+def _deposit_grants(connection: Connection, rows: Sequence[EntryRow]) -> tuple[str, ...]:
     wanted = {row.deposit_grant for row in rows if row.deposit_grant is not None}
-    return queries.load_deposit_grants(moment.connection, wanted)
+    return queries.load_deposit_grants(connection, wanted)
 
 
 def _fitting(rows: Sequence[EntryRow], limit: int) -> int:
@@ -183,7 +225,7 @@ def _log(
     access: Access,
     kind: str,
     *,
-    rows: Sequence[EntryRow],
+    keys: Sequence[Key],
     roles: Sequence[KeyRole],
 ) -> None:
     moment.log(
@@ -193,6 +235,6 @@ def _log(
             by=access.principal,
             device=StatementHash(principal.key_id.raw),
             grant=None if access.grant is None else access.grant.hash,
-            documents=tuple(VersionKey(row.document, row.version, role) for row in rows for role in roles),
+            documents=tuple(VersionKey(*key, role) for key in keys for role in roles),
         )
     )

@@ -1,4 +1,4 @@
-"""Which versions a principal may see: one query per answer. Never commits.
+"""Which versions a principal may see: one query per kind of principal. Never commits.
 
 What is hidden, has a tombstone or never was is left out by the query itself, so that an answer, its length and its
 cursor are made of visible rows alone. A reader sees a version through the capsule that is theirs: the one for the
@@ -17,6 +17,9 @@ from carnet_vault.tables import capsules, documents, personal_capsules, versions
 
 EntryRow: TypeAlias = Row[Any]
 """What `answers` makes a `VersionEntry` of: manifest, reseal, metadata and the columns of its metadata capsule."""
+
+Key: TypeAlias = tuple[DocumentId, int]
+"""A version by its document and number."""
 
 _manifests: Final = statements.alias("manifests")
 _reseals: Final = statements.alias("reseals")
@@ -38,52 +41,72 @@ _IS_NEWEST_PERSONAL: Final = versions.c.version == (
 )
 
 
-def list_for_patient(
-    connection: Connection, record: RecordId, *, after: DocumentId | None, limit: int
-) -> Sequence[EntryRow]:
-    """The head of every document without a tombstone, by document id; at most `limit`."""
-    return _page(connection, _entries(capsules).where(_IS_HEAD), record, after=after, limit=limit)
+def listed_for_patient(record: RecordId) -> Select[Any]:
+    """The head of every document without a tombstone."""
+    return _of_record(_entries(capsules).where(_IS_HEAD), record)
 
 
-def list_for_compartments(
-    connection: Connection, record: RecordId, grant: StatementHash, *, after: DocumentId | None, limit: int
-) -> Sequence[EntryRow]:
-    """The newest version with a capsule there, of every document filed in a compartment of `grant`; at most `limit`."""
-    query = _entries(capsules, _in_compartments(grant)).where(_IS_LISTED)
-    return _page(connection, query, record, after=after, limit=limit)
+def listed_for_compartments(record: RecordId, grant: StatementHash) -> Select[Any]:
+    """The newest version with a capsule there, of every document filed in a compartment of `grant`."""
+    return _of_record(_entries(capsules, _in_compartments(grant)).where(_IS_LISTED), record)
 
 
-def list_for_documents(
-    connection: Connection, record: RecordId, grant: StatementHash, *, after: DocumentId | None, limit: int
-) -> Sequence[EntryRow]:
-    """The newest version with a personal capsule of `grant`, of every document that it names; at most `limit`."""
+def listed_for_documents(record: RecordId, grant: StatementHash) -> Select[Any]:
+    """The newest version with a personal capsule of `grant`, of every document that it names."""
     query = _entries(personal_capsules, _in_documents(grant)).where(
         personal_capsules.c.grant == grant, _IS_NEWEST_PERSONAL
     )
-    return _page(connection, query, record, after=after, limit=limit)
+    return _of_record(query, record)
 
 
-def versions_for_patient(
-    connection: Connection, record: RecordId, document: DocumentId, *, version: int | None
-) -> Sequence[EntryRow]:
-    """The versions of a document, oldest first, or the one asked for."""
-    return _versions(connection, _entries(capsules), record, document, version)
+def versions_for_patient(record: RecordId, document: DocumentId) -> Select[Any]:
+    """The versions of a document."""
+    return _of_document(_entries(capsules), record, document)
 
 
-def versions_for_compartments(
-    connection: Connection, record: RecordId, grant: StatementHash, document: DocumentId, *, version: int | None
-) -> Sequence[EntryRow]:
+def versions_for_compartments(record: RecordId, grant: StatementHash, document: DocumentId) -> Select[Any]:
     """Those versions that a reader of compartments sees."""
-    query = _entries(capsules, _in_compartments(grant)).where(_IS_FILED_HERE)
-    return _versions(connection, query, record, document, version)
+    return _of_document(_entries(capsules, _in_compartments(grant)).where(_IS_FILED_HERE), record, document)
 
 
-def versions_for_documents(
-    connection: Connection, record: RecordId, grant: StatementHash, document: DocumentId, *, version: int | None
-) -> Sequence[EntryRow]:
+def versions_for_documents(record: RecordId, grant: StatementHash, document: DocumentId) -> Select[Any]:
     """Those versions that a reader of single documents sees."""
     query = _entries(personal_capsules, _in_documents(grant)).where(personal_capsules.c.grant == grant)
-    return _versions(connection, query, record, document, version)
+    return _of_document(query, record, document)
+
+
+def load_documents(
+    connection: Connection, query: Select[Any], *, after: DocumentId | None, limit: int
+) -> Sequence[EntryRow]:
+    """At most `limit` rows of a query for lists, by document id, from behind `after`."""
+    return connection.execute(_between_documents(query, after, None).limit(limit)).all()
+
+
+def list_documents(
+    connection: Connection, query: Select[Any], *, after: DocumentId | None, until: DocumentId | None, limit: int
+) -> list[Key]:
+    """Only the keys of what `load_documents` would load up to `until`."""
+    return _keys(connection, _between_documents(query, after, until).limit(limit))
+
+
+def load_versions(connection: Connection, query: Select[Any], *, after: int, limit: int) -> Sequence[EntryRow]:
+    """At most `limit` rows of a query for versions, oldest first, from behind `after`."""
+    return connection.execute(_between_versions(query, after, None).limit(limit)).all()
+
+
+def list_versions(
+    connection: Connection, query: Select[Any], *, after: int, until: int | None, limit: int
+) -> list[Key]:
+    """Only the keys of what `load_versions` would load up to `until`."""
+    return _keys(connection, _between_versions(query, after, until).limit(limit))
+
+
+def find_version(connection: Connection, query: Select[Any], version: int | None) -> EntryRow | None:
+    """One row of a query for versions: that of `version`, or of the newest."""
+    query = query.order_by(versions.c.version.desc()).limit(1)
+    if version is not None:
+        query = query.where(versions.c.version == version)
+    return connection.execute(query).first()
 
 
 def find_content(
@@ -186,19 +209,29 @@ def _capsule_columns(table: FromClause) -> Sequence[ColumnElement[Any]]:
     return [column for column in table.c if column.name not in {"record", "digest"}]
 
 
-def _page(
-    connection: Connection, query: Select[Any], record: RecordId, *, after: DocumentId | None, limit: int
-) -> Sequence[EntryRow]:
-    query = query.where(documents.c.record == record, _IS_ALIVE).order_by(documents.c.document).limit(limit)
+def _of_record(query: Select[Any], record: RecordId) -> Select[Any]:
+    return query.where(documents.c.record == record, _IS_ALIVE)
+
+
+def _of_document(query: Select[Any], record: RecordId, document: DocumentId) -> Select[Any]:
+    return _of_record(query, record).where(documents.c.document == document)
+
+
+def _between_documents(query: Select[Any], after: DocumentId | None, until: DocumentId | None) -> Select[Any]:
     if after is not None:
         query = query.where(documents.c.document > after)
-    return connection.execute(query).all()
+    if until is not None:
+        query = query.where(documents.c.document <= until)
+    return query.order_by(documents.c.document)
 
 
-def _versions(
-    connection: Connection, query: Select[Any], record: RecordId, document: DocumentId, version: int | None
-) -> Sequence[EntryRow]:
-    query = query.where(documents.c.record == record, documents.c.document == document, _IS_ALIVE)
-    if version is not None:
-        query = query.where(versions.c.version == version)
-    return connection.execute(query.order_by(versions.c.version)).all()
+def _between_versions(query: Select[Any], after: int, until: int | None) -> Select[Any]:
+    query = query.where(versions.c.version > after)
+    if until is not None:
+        query = query.where(versions.c.version <= until)
+    return query.order_by(versions.c.version)
+
+
+def _keys(connection: Connection, query: Select[Any]) -> list[Key]:
+    rows = connection.execute(query.with_only_columns(versions.c.document, versions.c.version))
+    return [(document, version) for document, version in rows]

@@ -9,12 +9,20 @@ from sqlalchemy import Connection
 from carnet_protocol.api import DocumentsPage, OpenedVersion, VersionsView
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.ids import DocumentId, RecordId, StatementHash
-from carnet_protocol.limits import MAX_PAGE
+from carnet_protocol.limits import MAX_PAGE, MAX_VERSIONS
 from carnet_server.calls import SignedCall
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.routes import DEVICES, Router
 from carnet_storage import ObjectName, Store
-from carnet_vault.documents.fetch import Opened, Page, fetch_page, fetch_version, fetch_versions
+from carnet_vault.documents.fetch import (
+    DocumentList,
+    Opened,
+    Page,
+    VersionList,
+    fetch_page,
+    fetch_version,
+    load_page,
+)
 from carnet_vault.documents.views import view_capsule, view_entry
 
 DEFAULT_PAGE = 200
@@ -43,17 +51,12 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     ) -> DocumentsPage:
         """The newest version of each document that the principal sees, by document id."""
-
-        def fetch(connection: Connection, now: int) -> Page:
-            moment = Moment(connection, now, deployment)
-            return fetch_page(moment, call.principal, record, grant, after=after, limit=limit)
-
-        page = call.run(fetch)
+        page = _fetch(call, deployment, DocumentList(record, grant, after, limit))
         return DocumentsPage.model_construct(
             documents=page.entries(),
             deposit_grants=page.deposit_grants,
             tombstones=page.tombstones,
-            next=None if page.next is None else str(page.next),
+            next=str(page.rows[-1].document) if page.has_more else None,
         )
 
     @router.signed(
@@ -66,15 +69,21 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         errors=(ErrorCode.REFUSED,),
     )
     def list_versions(
-        call: SignedCall[None], record: RecordId, document: DocumentId, grant: StatementHash | None = None
+        call: SignedCall[None],
+        record: RecordId,
+        document: DocumentId,
+        *,
+        grant: StatementHash | None = None,
+        after: Annotated[int, Query(ge=0, le=MAX_VERSIONS)] = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
     ) -> VersionsView:
-        """Every version of one document that the principal sees, oldest first."""
-
-        def fetch(connection: Connection, now: int) -> Page:
-            return fetch_versions(Moment(connection, now, deployment), call.principal, record, grant, document)
-
-        page = call.run(fetch)
-        return VersionsView.model_construct(versions=page.entries(), deposit_grants=page.deposit_grants)
+        """The versions of one document that the principal sees, oldest first."""
+        page = _fetch(call, deployment, VersionList(record, grant, document, after, limit))
+        return VersionsView.model_construct(
+            versions=page.entries(),
+            deposit_grants=page.deposit_grants,
+            next=page.rows[-1].version if page.has_more else None,
+        )
 
     @router.signed(
         "GET",
@@ -111,3 +120,13 @@ def make_documents_router(deployment: Deployment, store: Store) -> Router:
         )
 
     return router
+
+
+def _fetch(call: SignedCall[None], deployment: Deployment, wanted: DocumentList | VersionList) -> Page:
+    """Load a page beside the writer, then have the writer decide and log."""
+    loaded = call.read(lambda connection, now: load_page(Moment(connection, now, deployment), call.principal, wanted))
+
+    def fetch(connection: Connection, now: int) -> Page:
+        return fetch_page(Moment(connection, now, deployment), call.principal, wanted, loaded)
+
+    return call.run(fetch)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from typer import Typer
 from typer.main import get_command
 
 from carnet.cli.catalogue import load_command, names
+from carnet.cli.hyphens import mark
 from tests.unit.client.cli.conftest import Said
 
 WITHOUT_HOME = {"demo", "up", "version"}
@@ -36,8 +38,8 @@ def test_command_says_what_it_does(carnet: Callable[..., Said], words: tuple[str
     assert "\x08" not in said.out
 
 
-@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_every_option_and_argument_is_explained(words: tuple[str, ...]) -> None:
+def parameters(words: tuple[str, ...]) -> list[Any]:
+    """The options and arguments of a command."""
     loaded = load_command(words[0])
     if isinstance(loaded, Typer):
         group = get_command(loaded)
@@ -46,7 +48,19 @@ def test_every_option_and_argument_is_explained(words: tuple[str, ...]) -> None:
         app = Typer(add_completion=False)
         app.command()(loaded)
         explained = get_command(app)
-    for parameter in explained.params:
+    return list(explained.params)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_no_option_is_taken_for_an_id(words: tuple[str, ...]) -> None:
+    options = [option for one in parameters(words) for option in (*one.opts, *one.secondary_opts)]
+    assert "--json" in options
+    assert [mark(option) for option in options] == options
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_option_and_argument_is_explained(words: tuple[str, ...]) -> None:
+    for parameter in parameters(words):
         text = str(getattr(parameter, "help", ""))
         assert re.fullmatch(r"[A-Z].{5,}\.", text, re.DOTALL), (words, parameter.name, text)
 

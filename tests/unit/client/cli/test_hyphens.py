@@ -7,13 +7,21 @@ import pytest
 from carnet.cli.hyphens import MARK, mark, unmark
 
 
-@pytest.mark.parametrize("word", ["-Kq3zR8tw", "-_bc", "-report.pdf", "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("-Kq3zR8tw", "-ab", "-_bc", "-report.pdf", "-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"),
+        *("--Kq3zR8tw", "--a", "---", "--ab-c_d", "---K", "--abc1", "--abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"),
+    ],
+)
 def test_hyphenated_word_is_marked_and_unmarked(word: str) -> None:
     assert mark(word) == MARK + word
     assert unmark(mark(word)) == word
 
 
-@pytest.mark.parametrize("word", ["--json", "--home=x", "-h", "-", "--", "", "Kq3zR8tw", "-1 day", "a-b-c"])
+@pytest.mark.parametrize(
+    "word", ["--json", "--no-qr", "--home=x", "--home=Kq3z", "-h", "-", "--", "", "Kq3zR8tw", "-1 day", "a-b-c"]
+)
 def test_other_word_is_let_be(word: str) -> None:
     assert mark(word) == word
 
