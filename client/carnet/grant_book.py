@@ -94,13 +94,13 @@ def load_grants(session: Session, access: RecordAccess) -> GrantBook:
     views = session.ask_both(lambda server: server.get(f"/v1/records/{access.record}/grants", GrantsView))
     # 1
     accepted = tuple(
-        _parse_grant(text, access.patient) for text in dict.fromkeys((*views.keyservice.grants, *views.vault.grants))
+        parse_own_grant(text, access.patient) for text in dict.fromkeys((*views.keyservice.grants, *views.vault.grants))
     )
     counting = tuple(grant for grant in accepted if _counts(grant, access.patient))
     # 2
     known = {grant.hash: grant.body.id for grant in accepted}
     revocations = tuple(
-        _parse_revocation(text, access.patient, known)
+        parse_own_revocation(text, access.patient, known)
         for text in dict.fromkeys((*views.keyservice.revocations, *views.vault.revocations))
     )
     # 3
@@ -172,7 +172,8 @@ def statements_path(record: RecordId) -> str:
     return f"/v1/records/{record}/statements"
 
 
-def _parse_grant(text: str, patient: Person) -> Signed[Grant]:
+def parse_own_grant(text: str, patient: Person) -> Signed[Grant]:
+    """The grant in `text`, which a device of `patient` signed, for their record. Raises `VerificationError`."""
     try:
         signed = Signed.parse(text, Grant)
         _verify_own(signed, signed.body.record, signed.body.device, patient)
@@ -181,7 +182,11 @@ def _parse_grant(text: str, patient: Person) -> Signed[Grant]:
     return signed
 
 
-def _parse_revocation(text: str, patient: Person, known: Mapping[StatementHash, GrantId]) -> Signed[Revocation]:
+def parse_own_revocation(text: str, patient: Person, known: Mapping[StatementHash, GrantId]) -> Signed[Revocation]:
+    """The revocation in `text`, which a device of `patient` signed, of one of the `known` grants.
+
+    Raises `VerificationError`.
+    """
     try:
         signed = Signed.parse(text, Revocation)
         _verify_own(signed, signed.body.record, signed.body.device, patient)

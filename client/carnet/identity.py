@@ -32,7 +32,7 @@ from carnet_protocol.api import Accepted, PeopleUpdate, PersonBundle
 from carnet_protocol.authority import Person
 from carnet_protocol.ids import Ed25519PublicKey, IdentityHash, StatementHash
 from carnet_protocol.signing import SEED_SIZE, Signer
-from carnet_protocol.statements import Device, Identity, Recovery, Removal, Role, ServiceCard, Signed
+from carnet_protocol.statements import Device, Identity, Recovery, Role, ServiceCard, Signed
 from carnet_protocol.suites import WRITE_SUITE
 
 _T = TypeVar("_T")
@@ -219,11 +219,10 @@ def renew_account_key(
     session: Session,
     recovery_secret: RecoverySecret,
     *,
-    removal: Signed[Removal] | None = None,
     new_kit: RecoverySecret | None = None,
     random: Random = secrets.token_bytes,
 ) -> tuple[Slot, ...]:
-    """A new account key under a later identity statement, and with it whatever `removal` shuts out.
+    """A new account key under a later identity statement.
 
     With `new_kit` the root key is a new one too: the words of before open nothing that comes after, and the new ones
     wait in the keyring to be printed. Every device falls with the root key under which it was enrolled; this one is
@@ -264,7 +263,6 @@ def renew_account_key(
     body = session.keyring.body
     previous = next(held for held in body.account_keys if held.statement == current.hash)
     recovery = _sign_recovery(kit, account_key, statement=renewed, identity=person.identity, previous=previous, now=now)
-    removals = () if removal is None else (removal.text,)
     signer, device = body.device_signer, body.device
     enrolled: tuple[str, ...] = ()
     if new_kit is not None:
@@ -282,7 +280,7 @@ def renew_account_key(
     bundle = PersonBundle(
         identities=(*(signed.text for signed in person.chain), renewed.text),
         devices=(*(known.statement.text for known in person.devices.values()), *enrolled),
-        removals=(*(signed.text for signed in person.removals), *removals),
+        removals=tuple(signed.text for signed in person.removals),
     )
     dropped = session.keyring.replace_body(
         replace(
@@ -296,7 +294,7 @@ def renew_account_key(
         )
     )
     # 3
-    publish_person(session, (renewed.text, *removals, *enrolled), recovery.text)
+    publish_person(session, (renewed.text, *enrolled), recovery.text)
     return dropped
 
 

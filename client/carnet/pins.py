@@ -243,6 +243,11 @@ class Pins:
         self._put_record(record, pinned.model_copy(update={"documents": documents}))
         return sorted(name for name in documents if name not in there)
 
+    def kept_documents(self, record: RecordId) -> dict[DocumentId, int]:
+        """The documents of `record` that were seen and that nobody removed, with the newest version of each."""
+        documents = self._records.get(str(record), _NO_RECORD).documents
+        return {DocumentId.parse(name): seen.version for name, seen in documents.items() if not seen.is_removed}
+
     def _put_person(self, identity: IdentityHash, pinned: _PinnedPerson) -> None:
         if self._people.get(str(identity)) != pinned:
             self._people[str(identity)] = pinned

@@ -20,10 +20,10 @@ from carnet.session import Session
 from carnet.standing import SkippedCapsule, identity_of, load_capsules
 from carnet_protocol.api import Accepted, Capsule, CapsuleSwap, RecordUpdate, ReleaseItem, ReleaseKind
 from carnet_protocol.api.capsules import CapsuleEntry
-from carnet_protocol.ids import Sha256Digest, StatementHash
+from carnet_protocol.ids import DocumentId, Sha256Digest, StatementHash
 from carnet_protocol.statements import Grant, Lock, Signed
 from carnet_protocol.suites import WRITE_SUITE
-from carnet_protocol.tuples import CompartmentLock, WrapTuple
+from carnet_protocol.tuples import CompartmentLock, KeyRole, WrapTuple
 
 _MAX_PASSES = 8
 """Deposits meanwhile bring capsules under the locks of before; each pass takes in what came during the last."""
@@ -32,10 +32,14 @@ _SWAPS_AT_ONCE = 500
 
 @dataclass(slots=True)
 class RelockReport:
-    """How many capsules were remade in all, and which of the last pass could not be: those open for nobody."""
+    """How many capsules were remade in all, and which of the last pass could not be: those open for nobody.
+
+    `seen` are the keys whose own capsules, not those of single documents' readers, the vault showed in the last pass.
+    """
 
     remade: int = 0
     skipped: list[SkippedCapsule] = field(default_factory=list)
+    seen: set[tuple[DocumentId, int, KeyRole]] = field(default_factory=set)
 
     @property
     def epochs_in_use(self) -> frozenset[StatementHash]:
@@ -79,7 +83,7 @@ def relock(
     job = _Job(session, access, access.lock, readers, RelockReport())
     left: frozenset[Sha256Digest] = frozenset()
     for _ in range(_MAX_PASSES):
-        job.report.skipped = []
+        job.report.skipped, job.report.seen = [], set()
         is_settled = _pass_over(job, book, on_step)
         left, before = frozenset(Sha256Digest.of(entry.capsule.sealed) for entry in job.report.skipped), left
         if is_settled and left == before:
@@ -95,6 +99,7 @@ def _pass_over(job: _Job, book: GrantBook, on_step: OnStep) -> bool:
         tasks: list[_Task] = []
         for entry in page:
             if entry.capsule.personal is None:
+                job.report.seen.add((entry.capsule.document, entry.capsule.version, entry.capsule.role))
                 tasks += _plan(job, entry)
             elif entry.capsule.lock_statement != job.lock.hash:
                 personal.setdefault(entry.capsule.personal.grant, []).append(entry.capsule)

@@ -9,7 +9,6 @@ ones, the old epochs closed, the old lock retired. A journal on disk says what i
 can do it again from the start.
 """
 
-import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
@@ -17,27 +16,29 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError
 
 from carnet.access import RecordAccess, open_access
-from carnet.devices import remove_device
-from carnet.documents.listing import Problem
+from carnet.devices import check_keys_are_own, shut_out
+from carnet.documents.listing import Problem, list_documents
 from carnet.epochs import renew_epochs
-from carnet.errors import CarnetError, DataError, RefusalError, UnfinishedError, VerificationError
+from carnet.errors import CarnetError, RollbackError, UnfinishedError, VerificationError
 from carnet.grant_book import GrantBook, load_grants, send_lacking, sign_again, statements_path
+from carnet.identity import renew_account_key
 from carnet.keys import RecoverySecret
 from carnet.locks import fetch_lock, make_lock, retire_older_locks
 from carnet.outbox import Step as Post
 from carnet.progress import OnStep, Progress, Step, ignore_progress
 from carnet.readers import Readers, SkippedReader, Succeeded
-from carnet.receipts import keep_receipt
 from carnet.records import open_record
-from carnet.relock import relock
+from carnet.relock import RelockReport, relock
+from carnet.restrictions import tell_each
 from carnet.session import Session
+from carnet.short_ids import shorten
 from carnet.slots import Slot
 from carnet.standing import SkippedCapsule
-from carnet.transport import ServerClient, ServerName
 from carnet_protocol.api import RecordUpdate
 from carnet_protocol.ids import CompartmentId, DocumentId, StatementHash
 from carnet_protocol.limits import MAX_STATEMENTS_PER_REQUEST
 from carnet_protocol.statements import Closing, Grant, Permission, Receipt, Revocation, Role, Signed
+from carnet_protocol.tuples import KeyRole
 from carnet_protocol.wire import WireModel
 
 _JOURNAL: Final = "journal-renewal"
@@ -65,7 +66,8 @@ class RevocationReport:
 def revoke(session: Session, book: GrantBook, grant: Signed[Grant]) -> RevocationReport:
     """End `grant` at once. Both servers are told at the same time, and each alone stops at its own receipt.
 
-    What cannot be delivered is kept and sent with the next command.
+    `book` may be that of one server, see `carnet.restrictions`. The grant goes before its revocation, for a server
+    may lack it. What cannot be delivered is kept and sent with the next command.
     """
     known = book.revocation_of(grant.hash)
     revocation = (
@@ -81,20 +83,8 @@ def revoke(session: Session, book: GrantBook, grant: Signed[Grant]) -> Revocatio
             )
         )
     )
-    path = statements_path(grant.body.record)
-    lacking = {session.vault.name: book.lacking_at_vault, session.keyservice.name: book.lacking_at_keyservice}
-    entries: dict[ServerName, str] = {}
-    for name, texts in lacking.items():
-        before = (grant.text,) if grant.text in texts else ()
-        update = RecordUpdate(statements=(*before, revocation.text), sealed_keys=(), capsules=())
-        entries[name] = session.outbox.keep([Post(name, path, update)])
-
-    def tell(server: ServerClient) -> Signed[Receipt]:
-        receipt = session.outbox.deliver(entries[server.name])[-1][-1]
-        keep_receipt(session.state, receipt)
-        return receipt
-
-    outcomes = session.try_both(tell)
+    update = RecordUpdate(statements=(grant.text, revocation.text), sealed_keys=(), capsules=())
+    outcomes = tell_each(session, statements_path(grant.body.record), update)
     return RevocationReport(revocation, outcomes.vault, outcomes.keyservice)
 
 
@@ -175,20 +165,31 @@ def remove_lost_device(
 ) -> tuple[CompletionReport | None, tuple[Slot, ...]]:
     """Shut `device` out with all that it did since `since`, and renew every key that it may have held.
 
+    Returns what `renew_own_keys` returns; cut anywhere, run it again. Raises what `devices.shut_out` and
+    `renew_own_keys` raise, or the error of a server that could not be told of the removal: the other one knows it then.
+    """
+    report = shut_out(session, device, recovery_secret, since=since)
+    for outcome in (report.keyservice, report.vault):
+        if isinstance(outcome, CarnetError):
+            raise outcome
+    return renew_own_keys(session, recovery_secret, on_step=on_step)
+
+
+def renew_own_keys(
+    session: Session, recovery_secret: RecoverySecret, *, on_step: OnStep = ignore_progress
+) -> tuple[CompletionReport | None, tuple[Slot, ...]]:
+    """Renew every key that a device which was shut out may have held: the account key, then those of the record.
+
     A practitioner's own keys are renewed alone: the registrar attests the new ones next, then `handover.reseal_own`.
-    Returns what completing did (None for a practitioner), and the ways to unlock that fell away. Cut after the removal
-    went out, `complete` goes on. Raises what `devices.remove_device` and `complete` raise.
+    Returns what completing did (None for a practitioner), and the ways to unlock that fell away. Cut after the account
+    key was renewed, `complete` goes on. Raises what `identity.renew_account_key` and `complete` raise.
     """
     is_patient = session.keyring.body.role is Role.PATIENT
     if is_patient:
-        # Noted first, so that a cut is mended; what a thief broke must not keep the removal from going out.
-        with contextlib.suppress(DataError, RefusalError):
-            begin_renewal(session, open_record(session, ()).compartments)
-    dropped = remove_device(session, device, recovery_secret, since=since)
-    if is_patient:
-        # And again: until the servers had the removal, the device may have made epochs of its own, also at one server
-        # alone: what the vault lacks it is shown now.
+        # Noted first, so that a cut is mended. Until the servers had the removal, the device may have made epochs of
+        # its own, also at one server alone: what the vault lacks it is shown now.
         begin_renewal(session, open_record(session, ()).compartments)
+    dropped = renew_account_key(session, recovery_secret)
     return complete(session, on_step=on_step) if is_patient else None, dropped
 
 
@@ -201,7 +202,8 @@ def complete(
     2. There is a newer record lock, known to the vault.
     3. There is a newer epoch of each compartment, sealed to the readers that remain; also of each whose newest epoch is
        of a device that was shut out since.
-    4. Every capsule is remade under the newest epoch and lock.
+    4. Every capsule is remade under the newest epoch and lock; those of every document that this client saw before are
+       among them.
     5. Documents are encrypted anew, if `reencrypt` is given.
     6. Older epochs are closed at the vault, then at the key service; those that a capsule names which opens for nobody
        stay, for the vault closes none that one names.
@@ -209,12 +211,14 @@ def complete(
 
     What opens for nobody holds up nothing: neither the revoked reader nor anybody else has any use of it.
 
-    Raises `UnfinishedError`, a `DataError` or a `TransportError`.
+    Raises `UnfinishedError`, a `DataError` or a `TransportError`; `RollbackError` where the vault leaves out what it
+    showed before: nothing is closed or retired then.
     """
     journal = _load_journal(session)
     if journal is None:
         raise UnfinishedError("there is nothing to complete: revoke a grant first, see `carnet grants`")
     access = open_record(session, ())
+    check_keys_are_own(access.patient)
     book = load_grants(session, access)
     # 1
     send_lacking(session, session.record, book)
@@ -237,6 +241,7 @@ def complete(
     # 4
     access = replace(access, lock=lock)
     report = relock(session, access, book, readers, on_step=on_step)
+    _check_whole(session, access, report)
     # 5
     problems = None if reencrypt is None else reencrypt(session, access, on_step)
     # 6
@@ -254,6 +259,30 @@ def complete(
         not_reencrypted=tuple(problems or ()),
         succeeded=readers.succeeded,
     )
+
+
+def _check_whole(session: Session, access: RecordAccess, report: RelockReport) -> None:
+    """Check that the vault showed every key of every document that this client saw and nobody removed since.
+
+    What is left out stays under the old locks, and once those are gone nothing opens it again.
+    """
+    if _find_left_out(session, access, report):
+        list_documents(session, access)  # which learns what was removed meanwhile
+    left_out = _find_left_out(session, access, report)
+    if left_out:
+        raise RollbackError(
+            f"the vault left out keys of {len(left_out)} documents that this client saw before "
+            f"({shorten(left_out[0])}): no old key was retired; run `carnet revoke --complete` again, then ask its "
+            "operator"
+        )
+
+
+def _find_left_out(session: Session, access: RecordAccess, report: RelockReport) -> list[DocumentId]:
+    return [
+        document
+        for document, newest in session.pins.kept_documents(access.record).items()
+        if any((document, version, role) not in report.seen for version in range(1, newest + 1) for role in KeyRole)
+    ]
 
 
 def _close_epochs(session: Session, access: RecordAccess, *, keep: Collection[StatementHash], on_step: OnStep) -> int:

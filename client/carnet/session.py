@@ -18,10 +18,10 @@ import httpx2
 from carnet.card import load_card
 from carnet.compartments import VerifiedEpochs
 from carnet.connections import open_http
-from carnet.errors import CarnetError, PartialError, TransportError
+from carnet.errors import CarnetError, PartialError
 from carnet.home import Home
 from carnet.keyring import Keyring, open_keyring
-from carnet.outbox import Outbox
+from carnet.outbox import Outbox, Unsent
 from carnet.people import People
 from carnet.pins import Pins
 from carnet.state import LocalState
@@ -81,6 +81,7 @@ class Session:
         "pins",
         "state",
         "stores",
+        "unsent",
         "vault",
         "verified_epochs",
     )
@@ -111,6 +112,7 @@ class Session:
         self.people = People(self.pins)
         self.outbox = Outbox(self.state, self.servers, clock)
         self.stores = Stores(open_client)
+        self.unsent: tuple[Unsent, ...] = ()
         self.verified_epochs: VerifiedEpochs = {}
         self._pool: ThreadPoolExecutor | None = None
 
@@ -187,6 +189,8 @@ def open_session(
 ) -> Session:
     """The session of whoever lives in `home`. What earlier commands could not send is sent first, if it can be.
 
+    The session's `unsent` is what did not get through; somebody is to be told.
+
     Raises `HomeError`, `UnlockError` or a `DataError`.
     """
     home = home if isinstance(home, Home) else Home(home)
@@ -195,8 +199,10 @@ def open_session(
     )
     if not session.outbox.is_empty():
         # Where a server is away, what waits goes on waiting: this command may not need it.
-        with suppress(PartialError, TransportError):
-            session.outbox.flush()
+        unsent: list[Unsent] = []
+        with suppress(PartialError):
+            session.outbox.flush(unsent.append)
+        session.unsent = tuple(unsent)
     return session
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from carnet.access import open_access
-from carnet.devices import remove_device
+from carnet.devices import shut_out
 from carnet.errors import ConflictError, DisagreementError
 from carnet.grant_book import load_grants, statements_path
 from carnet.grants import make_grant, plan_reading
@@ -205,7 +205,7 @@ def test_a_second_thief_has_the_vault_drop_no_epoch_of_the_first_for_good(own_st
     _tell_keyservice(phone, ours)
     _tell(phone.vault, phone, ours.statement.text)
     story.world.clock.now += 60
-    remove_device(story.alice, phone.device, story.secrets["alice"], since=story.world.clock() - 600)
+    shut_out(story.alice, phone.device, story.secrets["alice"], since=story.world.clock() - 600)
     _tell(tablet.vault, tablet, rival.statement.text)
     with pytest.raises(DisagreementError):
         story.access(story.bob)

@@ -18,9 +18,10 @@ from typing import Annotated, Concatenate, Final, ParamSpec
 from rich.console import RenderableType
 from typer import Option
 
-from carnet.cli.exits import Exit
+from carnet.cli.exits import Exit, error_name
 from carnet.cli.hyphens import unmark
 from carnet.cli.passphrases import find_file, read_passphrase
+from carnet.cli.servers import describe_unsent
 from carnet.cli.terminal import Terminal
 from carnet.errors import NoHomeError
 from carnet.home import Home, find_home
@@ -66,7 +67,11 @@ class Desk:
         """The session of whoever lives in the home. Raises as `carnet.session.open_session`."""
         # A home that is not there is told before anybody types a passphrase for it.
         self.check_home()
-        return open_session(self.home, passphrase=read_passphrase(self.terminal, self.passphrase_file))
+        session = open_session(self.home, passphrase=read_passphrase(self.terminal, self.passphrase_file))
+        for unsent in session.unsent:
+            for message in describe_unsent(unsent):
+                self.terminal.warn(error_name(unsent.error), message)
+        return session
 
 
 def command(function: Callable[Concatenate[Desk, P], Answer | Exit]) -> Callable[..., int]:

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.completion import describe_renewal
-from carnet.cli.exits import Exit
+from carnet.cli.exits import Exit, exit_code
 from carnet.cli.files import read_file
 from carnet.cli.kit import read_words
 from carnet.cli.options import CardOption, FingerprintOption, take_card
@@ -17,18 +17,22 @@ from carnet.cli.passphrases import choose_passphrase, read_passphrase
 from carnet.cli.plain import plain
 from carnet.cli.recovery import WordsOption
 from carnet.cli.running import make_group
+from carnet.cli.servers import describe_outcomes
 from carnet.cli.steps import showing_steps
 from carnet.cli.terminal import facts, table
 from carnet.cli.times import format_time, parse_moment
-from carnet.devices import OwnDevice, list_devices
-from carnet.errors import NotFoundError
+from carnet.devices import OwnDevice, describe_devices, list_devices, shut_out
+from carnet.errors import CarnetError, NotFoundError
 from carnet.pairing import PairingRequest, approve_device, join, request_pairing
 from carnet.qr import QrError, format_qr_text
-from carnet.revocation import remove_lost_device
+from carnet.restrictions import find_own_person
+from carnet.revocation import renew_own_keys
 from carnet.session import Session
 from carnet.short_code import derive_short_code, format_short_code
 from carnet.short_ids import is_beginning, shorten
+from carnet.transport import ServerName
 from carnet.whole_file import replace_file
+from carnet_protocol.statements import Signed
 
 device = make_group("List, add and remove your devices.")
 
@@ -144,8 +148,8 @@ def remove(
 ) -> Answer:
     r"""Shut a lost or stolen device out for good, with everything that it did since.
 
-    The 24 words of your recovery kit are needed: a thief does not have them. All your keys are renewed. It can be
-    interrupted and run again, or finished with `carnet revoke --complete`.
+    The 24 words of your recovery kit are needed: a thief does not have them. Each server that can be reached shuts it
+    out at once; then all your keys are renewed, which needs both. It can be interrupted and run again.
 
     \b
     Example:
@@ -160,24 +164,53 @@ def remove(
             desk.terminal.say("Nothing was removed.")
             return Answer({"removed": False, "device": str(found.device)}, exit=Exit.REFUSED)
         words = read_words(desk.terminal, words_file)
-        with showing_steps(desk.terminal) as on_step:
-            done, dropped = remove_lost_device(session, found.device, words, since=lost_at, on_step=on_step)
+        report = shut_out(session, found.device, words, since=lost_at)
+        by_server = {ServerName.VAULT: report.vault, ServerName.KEYSERVICE: report.keyservice}
+        outcomes, lines, code = describe_outcomes(by_server)
+        told = [
+            Text(f"The {name} has shut it out.") for name, outcome in by_server.items() if isinstance(outcome, Signed)
+        ]
+        members = {"removed": report.is_everywhere, "device": str(found.device), "since": lost_at, **outcomes}
+        if not report.is_everywhere:
+            reason = "a server does not know yet that the device is shut out"
+            return _answer_unfinished(members, [*told, *lines], found, reason, code)
+        try:
+            with showing_steps(desk.terminal) as on_step:
+                done, dropped = renew_own_keys(session, words, on_step=on_step)
+        except CarnetError as error:
+            return _answer_unfinished(members, told, found, str(error), exit_code(error))
         more, lines, code = describe_renewal(session, done)
     shown = [Text("The device is shut out, and your keys are new."), *lines]
     shown += [Text(f"Unlocking with {slot.kind.value} has to be set up anew.", style="yellow") for slot in dropped]
-    return Answer({"removed": True, "device": str(found.device), "since": lost_at, **more}, shown, code)
+    return Answer({**members, **more}, shown, code)
+
+
+def _answer_unfinished(
+    members: dict[str, object], shown: list[Text], found: OwnDevice, reason: str, code: Exit
+) -> Answer:
+    """What a removal that did not get to its end did, and how to go on."""
+    again = f"`carnet device remove {shorten(found.device)}`"
+    unfinished = Text(f"Your keys are not all new yet: {plain(reason)}. To go on: {again}.", style="yellow")
+    return Answer({**members, "complete": False, "reason": reason}, [*shown, unfinished], code)
 
 
 def _find(session: Session, text: str) -> OwnDevice:
-    devices = [one for one in list_devices(session) if one.void_from is None]
-    by_id = [one for one in devices if is_beginning(text, one.device)]
+    """The device that `text` names, one in use before one that is shut out, whose removal may not be finished.
+
+    It is looked for where the vault is not needed, then with the vault. Raises `NotFoundError`.
+    """
     wanted = text.strip().casefold()
-    by_name = [one for one in devices if (one.name or "").casefold() == wanted]
-    by_beginning = [one for one in devices if wanted and (one.name or "").casefold().startswith(wanted)]
-    for matches in (by_id, by_name, by_beginning):
-        if len(matches) == 1:
-            return matches[0]
-    raise NotFoundError("no device in use, or more than one, is called or begins like this: see `carnet device list`")
+    for servers in ([session.keyservice], [session.keyservice, session.vault]):
+        devices = describe_devices(session, find_own_person(session, servers))
+        in_use = [one for one in devices if one.void_from is None]
+        for some in (in_use, devices):
+            by_id = [one for one in some if is_beginning(text, one.device)]
+            by_name = [one for one in some if (one.name or "").casefold() == wanted]
+            by_beginning = [one for one in some if wanted and (one.name or "").casefold().startswith(wanted)]
+            for matches in (by_id, by_name, by_beginning):
+                if len(matches) == 1:
+                    return matches[0]
+    raise NotFoundError("no device, or more than one, is called or begins like this: see `carnet device list`")
 
 
 def _state(one: OwnDevice) -> Text:

@@ -10,15 +10,18 @@ from carnet.cli.completion import describe_completion
 from carnet.cli.exits import Exit, exit_code
 from carnet.cli.grantees import name_grantee
 from carnet.cli.plain import plain
+from carnet.cli.servers import describe_outcomes
 from carnet.cli.steps import showing_steps
-from carnet.cli.whose_record import open_own
+from carnet.cli.whose_record import open_own, require_patient
+from carnet.devices import check_keys_are_own
 from carnet.documents.reencryption import reencrypt_record
 from carnet.errors import CarnetError, UsageError
-from carnet.grant_book import load_grants
+from carnet.restrictions import find_own_grant
 from carnet.revocation import RevocationReport, begin_renewal, complete, complete_revocation, is_under_way
 from carnet.revocation import revoke as end_grant
 from carnet.session import Session
 from carnet.short_ids import shorten
+from carnet.transport import ServerName
 
 
 @command
@@ -36,6 +39,9 @@ def revoke(
     ] = False,
 ) -> Answer:
     r"""End a grant. From the moment that a server has it, it hands out nothing more under that grant.
+
+    Each server is told by itself, so that none keeps it from the other; one that could not be told is told with the
+    next command.
 
     With --complete, new keys are made and every lock remade, so that nothing which the reader may have kept fits any
     more. What they read already cannot be called back. All of it can be interrupted and run again. Documents that open
@@ -58,20 +64,23 @@ def revoke(
 
 
 def _end(desk: Desk, session: Session, grant: str, *, is_complete: bool, is_reencrypting: bool) -> Answer:
-    access = open_own(session)
-    book = load_grants(session, access)
-    signed = book.find(grant)
-    name = plain(name_grantee(session, signed.body.grantee))
+    """End the grant first, which needs no server to agree with the other; the rest may fail then."""
+    require_patient(session)
+    signed, book = find_own_grant(session, grant)
     report = end_grant(session, book, signed)
-    members, shown, code = _describe(report, name)
+    members, shown, code = _describe(report, name_grantee(session, signed.body.grantee))
+    again = f"`carnet revoke {shorten(signed.body.id)} --complete`"
     if not is_complete or not report.is_everywhere:
-        hint = f"To renew the keys as well: `carnet revoke {shorten(signed.body.id)} --complete`."
-        return Answer(members, [*shown, Text(hint, style="dim")], code)
+        return Answer(members, [*shown, Text(f"To renew the keys as well: {again}.", style="dim")], code)
     desk.terminal.show(*shown)
-    with showing_steps(desk.terminal) as on_step:
-        done = complete_revocation(
-            session, signed, on_step=on_step, reencrypt=reencrypt_record if is_reencrypting else None
-        )
+    try:
+        with showing_steps(desk.terminal) as on_step:
+            done = complete_revocation(
+                session, signed, on_step=on_step, reencrypt=reencrypt_record if is_reencrypting else None
+            )
+    except CarnetError as error:
+        unfinished = Text(f"The keys are not renewed: {plain(str(error))}. To go on: {again}.", style="yellow")
+        return Answer({**members, "complete": False, "reason": str(error)}, [unfinished], exit_code(error))
     more, lines, code = describe_completion(session, done)
     return Answer({**members, **more}, lines, code)
 
@@ -79,6 +88,7 @@ def _end(desk: Desk, session: Session, grant: str, *, is_complete: bool, is_reen
 def _go_on(desk: Desk, session: Session, *, is_reencrypting: bool) -> Answer:
     """Go on with what was begun here; else with what another device, or a document that opens for nobody, left open."""
     access = open_own(session)
+    check_keys_are_own(access.patient)
     if not is_under_way(session):
         if all(len(compartment.open_epochs) == 1 for compartment in access.compartments.values()):
             return Answer({"complete": True, "remade": 0}, [Text("Nothing is left to do.")])
@@ -90,18 +100,10 @@ def _go_on(desk: Desk, session: Session, *, is_reencrypting: bool) -> Answer:
 
 def _describe(report: RevocationReport, name: str) -> tuple[dict[str, object], list[Text], Exit]:
     """What became of a revocation; a server that did not hear of it is told with the next command."""
-    members: dict[str, object] = {
+    members, lines, code = describe_outcomes({ServerName.VAULT: report.vault, ServerName.KEYSERVICE: report.keyservice})
+    described = {
         "revocation": str(report.revocation.hash),
         "grant": str(report.revocation.body.grant_id),
         "grantee_name": name,
     }
-    shown = [Text(f"The grant to {name} is ended.")]
-    code = Exit.DONE
-    for server, outcome in (("vault", report.vault), ("key service", report.keyservice)):
-        if isinstance(outcome, CarnetError):
-            shown.append(Text(f"The {server} does not know it yet: {outcome}", style="yellow"))
-            members[server.replace(" ", "")] = None
-            code = exit_code(outcome)
-        else:
-            members[server.replace(" ", "")] = {"index": outcome.body.index, "time": outcome.body.time}
-    return members, shown, code
+    return {**described, **members}, [Text(f"The grant to {plain(name)} is ended."), *lines], code

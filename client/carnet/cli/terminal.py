@@ -92,6 +92,14 @@ class Terminal:
             self.notices.print(Text.assemble(("carnet: ", "bold red"), plain(message)), soft_wrap=True)
         self._err.flush()
 
+    def warn(self, code: str, message: str) -> None:
+        """Say on standard error what must not be missed, whatever becomes of the command."""
+        if self.is_json:
+            self._err.write(format_json({"warning": {"code": code, "message": message}}) + "\n")
+        else:
+            self.notices.print(Text.assemble(("carnet: ", "bold yellow"), plain(message)), soft_wrap=True)
+        self._err.flush()
+
     @property
     def can_ask(self) -> bool:
         """Whether there is somebody to ask."""

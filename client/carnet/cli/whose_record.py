@@ -42,9 +42,14 @@ def is_patient(session: Session) -> bool:
 
 def open_own(session: Session) -> RecordAccess:
     """The patient's own record. Raises `UsageError` for a practitioner, else as `open_access`."""
+    require_patient(session)
+    return open_access(session, session.record)
+
+
+def require_patient(session: Session) -> None:
+    """Refuse a practitioner. Raises `UsageError`."""
     if not is_patient(session):
         raise UsageError("this is for patients: a practitioner has no record of their own")
-    return open_access(session, session.record)
 
 
 def open_readable(session: Session, named: str | None) -> list[RecordAccess]:

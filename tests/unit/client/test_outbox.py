@@ -5,8 +5,9 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from carnet.cli.exits import error_name
 from carnet.errors import PartialError, RefusalError, UnreachableError
-from carnet.outbox import Outbox, Step
+from carnet.outbox import Outbox, Step, Unsent
 from carnet.session import Session
 from carnet.transport import ServerName
 from carnet_protocol.api import PeopleUpdate
@@ -59,16 +60,22 @@ def test_the_rest_is_kept_once_a_server_accepted_its_part(world: ClientWorld, se
     with pytest.raises(PartialError, match="vault"):
         session.outbox.send(steps("one"))
     assert not session.outbox.is_empty()
+    unsent: list[Unsent] = []
     with pytest.raises(PartialError):
-        session.outbox.flush()
+        session.outbox.flush(unsent.append)
+    assert [one.is_kept for one in unsent] == [True]
     world.vault.before = None
     world.keyservice.requests.clear()
-    assert session.outbox.flush() == []
+    session.outbox.flush(unsent.append)
+    assert len(unsent) == 1
     assert session.outbox.is_empty()
     assert not world.keyservice.requests
 
 
-@pytest.mark.parametrize(("code", "status"), [("unavailable", 503), ("rate_limited", 429), ("no_space", 507)])
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("unavailable", 503), ("rate_limited", 429), ("no_space", 507), ("internal", 500), ("unauthenticated", 401)],
+)
 def test_a_server_that_cannot_now_is_asked_later(world: ClientWorld, session: Session, code: str, status: int) -> None:
     world.vault.before = refuse(code, status)
     with pytest.raises(PartialError):
@@ -82,7 +89,9 @@ def test_what_is_refused_is_forgotten(world: ClientWorld, session: Session) -> N
         session.outbox.send(steps("one"))
     assert session.outbox.is_empty()
     session.outbox.keep(steps("two"))
-    assert [error.code.value for error in session.outbox.flush()] == ["conflict"]
+    unsent: list[Unsent] = []
+    session.outbox.flush(unsent.append)
+    assert [(error_name(one.error), one.is_kept) for one in unsent] == [("conflict", False)]
     assert session.outbox.is_empty()
 
 
