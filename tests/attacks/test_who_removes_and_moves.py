@@ -418,7 +418,7 @@ def test_versions_of_nothing_or_of_another_document_are_refused(own_story: Story
     story = own_story
     access, secret = story.access(story.alice), _entry(story, story.secret)
     for versions in ([], [secret]):
-        answer = {"versions": versions, "deposit_grants": []}
+        answer = {"versions": versions, "deposit_grants": [], "next": None}
         with lying(story.world.vault, f"/documents/{story.letter}", lambda _, answer=answer: answer):
             with pytest.raises(DataError):
                 list_versions(story.alice, access, story.letter)

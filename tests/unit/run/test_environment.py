@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.children import hearing_interrupts
 from tests.support.small_project import Project
 
 EVERYTHING = ["environment", "runtime", "project"]
@@ -154,7 +155,8 @@ def read_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_interrupt_of_a_person_is_answered_with_one_sentence(project: Project) -> None:
-    stopped = project.run("demo", DURING="kill -INT $PPID")
+    with hearing_interrupts():
+        stopped = project.run("demo", DURING="kill -INT $PPID")
     assert stopped.returncode == 130
     assert stopped.stderr.endswith("Stopped. The same command, started again, does what is left.\n")
     project.steps()
