@@ -109,6 +109,8 @@ def test_tour_of_a_clinician(newcomer: Newcomer) -> None:
 
 def test_tour_of_a_security_team(newcomer: Newcomer) -> None:
     commands = commands_of("Five minutes as a security team")
-    assert len(commands) == 4
+    assert len(commands) == 7
     shown = [newcomer.type(command) for command in commands]
     assert all(text.rstrip().endswith("clean") for text in shown[1:3])
+    assert "is in force by event" in shown[5]
+    assert "in force" in shown[6]
