@@ -384,6 +384,7 @@ class Person:
         need(len(set(roots)) == len(roots), "a root key comes back")
         self.devices: dict[str, Given] = {}
         self.void: dict[str, int] = {}
+        self.removed_at: dict[str, int] = {}
         generations: dict[str, int] = {}
         newest = 0
         for text in devices:
@@ -397,22 +398,34 @@ class Person:
                 generations[name] = generations[body["enrolled_by"]]
             self.devices[name] = body
             if generations[name] < len(replaced):
-                self.void[name] = replaced[generations[name]]
+                self.void[name] = self.removed_at[name] = replaced[generations[name]]
         newest = 0
         for text in removals:
             body = parse_statement(text, "removal")
             need(body["identity"] == identity, "another's removal")
             newest = signing_generation(text, roots, newest)
             if generations.get(body["device"], newest) <= newest:
-                self.void[body["device"]] = min(body["since"], self.void.get(body["device"], body["since"]))
+                self.shut_out(body["device"], body["since"], body["issued_at"])
         for name, body in self.devices.items():
             enroller = body["enrolled_by"]
             if enroller in self.void and body["issued_at"] >= self.void[enroller]:
-                self.void[name] = 0
+                self.shut_out(name, 0, self.removed_at[enroller])
+
+    def shut_out(self, device: str, since: int, at: int) -> None:
+        """Note a removal; of several the earliest times count."""
+        self.void[device] = min(since, self.void.get(device, since))
+        self.removed_at[device] = min(at, self.removed_at.get(device, at))
 
     def device_key(self, device: str, at: int) -> bytes:
         """The key of a device that spoke for the person at that time."""
         need(device in self.devices and at < self.void.get(device, MAX_TIME + 1), "a device that counts for nothing")
+        return unb64(self.devices[device]["device_key"])
+
+    def unremoved_key(self, device: str, at: int) -> bytes:
+        """The key for a link of a chain, a filing or a reseal: what was signed before the removal itself stays."""
+        need(device in self.devices, "an unknown device")
+        is_void = at >= self.void.get(device, MAX_TIME + 1) and at >= self.removed_at[device]
+        need(not is_void, "a device that was removed")
         return unb64(self.devices[device]["device_key"])
 
 
@@ -902,7 +915,10 @@ def read_export(folder: Path) -> list[str]:
     grants: dict[str, Given] = {}
     for text in statements["grants"]:
         body = parse_statement(text, "grant")
-        verify_statement(text, patient.device_key(body["device"], body["issued_at"]))
+        try:
+            verify_statement(text, patient.device_key(body["device"], body["issued_at"]))
+        except Refused:
+            continue  # it counts for nothing, and what relies on it is refused
         grants[statement_hash(text)] = body
     successions: list[Given] = []
     for text in statements["successions"]:
@@ -942,7 +958,7 @@ def read_reseal(place: Path, patient: Person) -> Given | None:
         return None
     text = (place / "reseal.jws").read_text("ascii")
     body = parse_statement(text, "reseal")
-    verify_statement(text, patient.device_key(body["device"], body["issued_at"]))
+    verify_statement(text, patient.unremoved_key(body["device"], body["issued_at"]))
     need(body["manifest"] == statement_hash((place / "manifest.jws").read_text("ascii")), "another manifest's reseal")
     return body
 

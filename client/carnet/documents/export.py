@@ -176,6 +176,7 @@ class _Folder:
             "document": str(document.id),
             "version": version.number,
             "compartment": None if document.compartment is None else str(document.compartment),
+            "compartment_name": self._name_of(document),
             "path": path.relative_to(self._path).as_posix(),
             "sealed": f"sealed/{document.id}.{version.number}",
             "sha256": _sha256(path),
@@ -188,6 +189,10 @@ class _Folder:
             "media_type": metadata.media_type,
             "created_at": version.manifest.body.created_at,
         }
+
+    def _name_of(self, document: Document) -> str | None:
+        held = self._access.compartments.get(document.compartment) if document.compartment is not None else None
+        return None if held is None else held.name
 
     def _free_name(self, name: str) -> str:
         """`name`, or with a number where it is taken; names are compared as a careless file system would."""

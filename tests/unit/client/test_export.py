@@ -1,5 +1,6 @@
 """Exporting a record, against both real servers: a folder that is whole, or a typed error and no folder."""
 
+import json
 import os
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def test_export_appears_under_its_name_alone(alice: Session, tmp_path: Path) -> 
     assert (report.versions, report.problems) == (1, ())
     assert names(tmp_path / "out") == ["record"]
     assert names(tmp_path / "out" / "record") == ["documents", "index.json", "keys.json", "sealed", "statements.json"]
+    (entry,) = json.loads((tmp_path / "out" / "record" / "index.json").read_bytes())["documents"]
+    assert (entry["title"], entry["compartment_name"]) == ("letter", "general")
     with pytest.raises(UsageError, match="exists already"):
         export_record(alice, tmp_path / "out" / "record")
 
