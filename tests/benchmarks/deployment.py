@@ -26,7 +26,14 @@ PASSPHRASE = "correct horse battery"
 _RATES = {
     f"CARNET_{server}_{name}": "1000000"
     for server in ("VAULT", "KEYSERVICE")
-    for name in ("KEY_REQUESTS_PER_SECOND", "KEY_BURST", "ADDRESS_REQUESTS_PER_SECOND", "ADDRESS_BURST")
+    for name in (
+        "KEY_REQUESTS_PER_SECOND",
+        "KEY_BURST",
+        "ADDRESS_REQUESTS_PER_SECOND",
+        "ADDRESS_BURST",
+        "ADDRESS_STATEMENTS_PER_SECOND",
+        "ADDRESS_STATEMENTS_BURST",
+    )
 }
 """A load from one address is what limits of load are against, so they are out of the way here."""
 
