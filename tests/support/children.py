@@ -11,15 +11,16 @@ Text = TypeVar("Text", str, bytes)
 
 @contextlib.contextmanager
 def hearing_interrupts() -> Iterator[None]:
-    """Programs that are started while the block lasts hear SIGINT, even if this run was started to ignore it.
+    """Programs that start while the block lasts hear SIGINT and SIGHUP, even where this run was started to ignore them.
 
-    A shell starts what is to run in the background so, and every program inherits it from the one that starts it.
+    A shell starts what is to run in the background so, as does nohup, and every program inherits it from its parent.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGHUP, before[1])
 
 
 @contextlib.contextmanager

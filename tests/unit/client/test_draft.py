@@ -12,6 +12,7 @@ import pytest
 
 import carnet.draft
 from carnet.draft import Draft
+from tests.support.children import hearing_interrupts
 
 WAYS = [
     pytest.param(
@@ -60,7 +61,8 @@ def write(draft: Draft, data: bytes = b"new") -> None:
 def cut(way: str, number: signal.Signals, folder: Path, moment: str = "writing") -> None:
     """Let a process end by a signal while it writes a draft, or gives it the place of another file."""
     command = [sys.executable, "-c", CUT, way, str(int(number)), str(folder), moment]
-    assert subprocess.run(command, check=False).returncode == -number
+    with hearing_interrupts():
+        assert subprocess.run(command, check=False).returncode == -number
 
 
 @pytest.mark.parametrize("before", [None, b"old"])

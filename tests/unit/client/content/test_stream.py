@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carnet.content import CommitmentKey, ContentKey, ContentRefusedError, LocalFileError, RefusalReason
+from tests.support.children import hearing_interrupts
 from tests.unit.client.content.version import HEADER, MIB, SEALED_CHUNK, SIZES, Version, pattern
 
 LEAF = 64 * SEALED_CHUNK
@@ -128,7 +129,8 @@ def test_what_was_left_without_an_end_leaves_nothing(version: Version, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_kill_leaves_nothing_of_the_plaintext(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", CUT, str(tmp_path / "plain"), str(int(number))]
-    assert subprocess.run(command, check=False).returncode == -number
+    with hearing_interrupts():
+        assert subprocess.run(command, check=False).returncode == -number
     assert list(tmp_path.iterdir()) == []
 
 
