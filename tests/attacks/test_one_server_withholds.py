@@ -21,7 +21,6 @@ from carnet.errors import PartialError, RefusedError, RollbackError, Unauthentic
 from carnet.grant_book import load_grants
 from carnet.identity import fetch_own
 from carnet.locks import fetch_lock
-from carnet.pairing import approve_device, join, request_pairing
 from carnet.revocation import (
     CompletionReport,
     RevocationReport,
@@ -249,12 +248,8 @@ def test_nothing_is_revoked_that_the_patient_never_granted(own_story: Story, typ
 @pytest.fixture
 def phone(own_story: Story) -> Session:
     """A second device of Alice's: the one that is lost."""
-    world = own_story.world
-    request = request_pairing(world.home("phone"), world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    answer = approve_device(own_story.alice, request, name="phone")
-    session = join(world.home("phone"), answer, passphrase=PASSPHRASE, **world.options())
-    world.sessions.append(session)
-    world.clock.now += 600
+    session = own_story.pair("phone")
+    own_story.world.clock.now += 600
     return session
 
 

@@ -10,7 +10,6 @@ from carnet.devices import shut_out
 from carnet.errors import ConflictError, DisagreementError
 from carnet.grant_book import load_grants, statements_path
 from carnet.grants import make_grant, plan_reading
-from carnet.pairing import approve_device, join, request_pairing
 from carnet.records import NewEpoch, make_compartment, make_epoch, open_record
 from carnet.revocation import complete_revocation, is_under_way, remove_lost_device, revoke
 from carnet.session import Session
@@ -19,23 +18,13 @@ from carnet_protocol.api import Accepted, AccessView, RecordUpdate
 from carnet_protocol.ids import GrantId
 from carnet_protocol.limits import MAX_STATEMENTS_PER_REQUEST
 from carnet_protocol.statements import Grant, Purpose, Revocation, Signed
-from tests.support.client import PASSPHRASE
 from tests.support.story import Story
-
-
-def _pair(story: Story, name: str) -> Session:
-    world = story.world
-    request = request_pairing(world.home(name), world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    answer = approve_device(story.alice, request, name=name)
-    session = join(world.home(name), answer, passphrase=PASSPHRASE, **world.options())
-    world.sessions.append(session)
-    return session
 
 
 @pytest.fixture
 def phone(own_story: Story) -> Session:
     """A second device of Alice's: the thief's from now on."""
-    session = _pair(own_story, "phone")
+    session = own_story.pair("phone")
     own_story.world.clock.now += 600
     return session
 
@@ -195,7 +184,7 @@ def test_more_compartments_at_the_key_service_than_fit_in_one_request(own_story:
 def test_a_second_thief_has_the_vault_drop_no_epoch_of_the_first_for_good(own_story: Story, phone: Session) -> None:
     """Between removal and completion the newest epoch is a removed device's, and gives way to any other."""
     story = own_story
-    tablet = _pair(story, "tablet")
+    tablet = story.pair("tablet")
     name = story.compartment("general")
     ours, rival = (
         make_epoch(session, access, name, book=load_grants(session, access))

@@ -15,7 +15,6 @@ from carnet.errors import CarnetError, DataError, RefusedError, UnauthenticatedE
 from carnet.grant_book import load_grants, statements_path
 from carnet.grants import plan_reading
 from carnet.identity import fetch_own, sign_device
-from carnet.pairing import approve_device, join, request_pairing
 from carnet.records import NewEpoch, make_compartment, make_epoch
 from carnet.revocation import complete_revocation, is_under_way, remove_lost_device, revoke
 from carnet.session import Session
@@ -23,19 +22,14 @@ from carnet_protocol.api import Accepted, AccessView, CapsulesPage, DocumentsPag
 from carnet_protocol.ids import GrantId
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Closing, Purpose
-from tests.support.client import PASSPHRASE
 from tests.support.story import Story
 
 
 @pytest.fixture
 def phone(own_story: Story) -> Session:
     """A second device of Alice's: the one that is lost later."""
-    world = own_story.world
-    request = request_pairing(world.home("phone"), world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    answer = approve_device(own_story.alice, request, name="phone")
-    session = join(world.home("phone"), answer, passphrase=PASSPHRASE, **world.options())
-    world.sessions.append(session)
-    world.clock.now += 600
+    session = own_story.pair("phone")
+    own_story.world.clock.now += 600
     return session
 
 

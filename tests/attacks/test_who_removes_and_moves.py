@@ -27,14 +27,12 @@ from carnet.documents.removal import remove_document
 from carnet.documents.verification import verify_record
 from carnet.errors import DataError, RollbackError
 from carnet.grants import plan_reading, visible_documents
-from carnet.pairing import approve_device, join, request_pairing
 from carnet.revocation import remove_lost_device
 from carnet.session import Session
 from carnet_protocol.encoding import format_base64url
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Filing, Manifest, Purpose, Reseal, Signed, Tombstone, TombstoneReason
 from carnet_protocol.tuples import CompartmentLock, KeyRole, WrapTuple
-from tests.support.client import PASSPHRASE
 from tests.support.story import Story, lying
 
 
@@ -56,20 +54,10 @@ def _named(listing: Listing) -> set[str]:
     return {problem.document for problem in listing.problems}
 
 
-def _pair(story: Story, name: str) -> Session:
-    world = story.world
-    request = request_pairing(world.home(name), world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    session = join(
-        world.home(name), approve_device(story.alice, request, name=name), passphrase=PASSPHRASE, **world.options()
-    )
-    world.sessions.append(session)
-    return session
-
-
 @pytest.fixture
 def thief(own_story: Story) -> Session:
     """Alice's phone in the hands of a thief, shut out since; a lying vault takes what it signs nevertheless."""
-    phone = _pair(own_story, "phone")
+    phone = own_story.pair("phone")
     own_story.world.clock.now += 600
     remove_lost_device(own_story.alice, phone.device, own_story.secrets["alice"], since=own_story.world.clock() - 600)
     own_story.world.clock.now += 60
@@ -156,7 +144,7 @@ def test_a_tombstone_by_a_removed_device_hides_nothing(own_story: Story, thief: 
 def test_a_tombstone_by_a_stranger_beside_the_document_is_not_believed(own_story: Story) -> None:
     story = own_story
     tombstone = _tombstone(story.mallory, _find(story, story.secret))
-    newcomer = _pair(story, "tablet")
+    newcomer = story.pair("tablet")
 
     def change(answer: Any) -> Any:
         return answer | {"tombstones": [tombstone.text]}
@@ -172,7 +160,7 @@ def test_what_a_client_never_saw_is_removed_by_the_patients_word_alone(own_story
     story = own_story
     document = _find(story, story.result)
     for signer, is_believed in ((story.mallory, False), (story.lab, False), (story.alice, True)):
-        newcomer = _pair(story, f"tablet of {signer.identity}")
+        newcomer = story.pair(f"tablet of {signer.identity}")
         with lying(story.world.vault, "/documents", _burying(document.id, _tombstone(signer, document))):
             listing = _list(story, newcomer)
         assert listing.problems == ()
@@ -312,7 +300,7 @@ def _filing(signer: Session, document: Document, name: Any, *, after: Signed[Fil
 def test_another_filing_in_the_place_of_the_one_that_was_seen_undoes_no_move(own_story: Story) -> None:
     """The phone filed it as well, once upon a time, and the vault kept that back."""
     story = own_story
-    phone = _pair(story, "phone")
+    phone = story.pair("phone")
     document, old = _find(story, story.secret), _entry(story, story.secret)
     kept_back = _filing(phone, document, story.compartment("private"))
     more = _filing(phone, document, story.compartment("private"), after=kept_back)
