@@ -12,6 +12,9 @@ PREFIX: Final = "CARNET_KEYSERVICE_"
 class KeyServiceSettings(ServerSettings):
     """What the key service is told."""
 
+    vault_authority: Path | None = None
+    """PEM file of the certificate authority that the vault's certificate is from; those of this machine by default."""
+
     @property
     def keys_dir(self) -> Path:
         """Folder of `server.key`, `log.key` and `master-N.key`."""
