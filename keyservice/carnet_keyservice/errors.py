@@ -4,6 +4,7 @@ KeyServiceError
 |-- SealedError      something sealed does not open; says nothing of why
 |-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
 |-- TransitionError  a key's state does not change in this way
+|-- RotationError    a job cannot begin, go on, be undone or end like this
 `-- VaultError       the vault was asked in vain
     |-- VaultAwayError     it cannot be reached, or cannot answer now; the same may be asked again
     |-- VaultRefusedError  it refuses, as far as an answer that is not signed can say so
@@ -25,6 +26,10 @@ class MasterKeyError(KeyServiceError):
 
 class TransitionError(KeyServiceError):
     """A key does not go from one state to another; the message says which."""
+
+
+class RotationError(KeyServiceError):
+    """A job cannot do this; the message says what to do instead, for the operator alone."""
 
 
 class VaultError(KeyServiceError):

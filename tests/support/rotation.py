@@ -1,119 +1,135 @@
-"""The key service's part of a rotation, played against a vault in the process of the test."""
+"""Rotation in the process of a test: a workshop on the key service of a story, driven step by step, with no clock.
 
-from typing import Any, TypeVar
+bench = Bench.of(story.world)
+job = bench.begin()
+bench.run()
+assert bench.job(job).state is JobState.FINISHED
+"""
 
-import httpx2
-from pydantic import BaseModel
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
-from carnet_protocol.answers import verify_answer
-from carnet_protocol.api import (
-    Capsule,
-    LocksUpdate,
-    OldCapsule,
-    OldCapsulesPage,
-    OldCapsulesQuery,
-    OuterLockSwap,
-    RecordSwapped,
-    RecordSwaps,
-    SwapsAnswer,
-    SwapsUpdate,
-)
-from carnet_protocol.ids import Sha256Digest
-from carnet_protocol.requests import KeyId, parse_request, sign_request
-from carnet_protocol.sealed_box import BoxKind, inner_size
-from carnet_protocol.signing import Signer
-from carnet_protocol.statements import Lock, Signed
-from carnet_protocol.suites import WRITE_SUITE, Suite
-from tests.support.hpke import seal
-from tests.support.vault import VaultStory
+from carnet_keyservice.errors import KeyServiceError
+from carnet_keyservice.locks.keys import open_seal
+from carnet_keyservice.locks.queries import SEALED, SEALED_ORDER, read_sealed
+from carnet_keyservice.master_keys import MasterKeys
+from carnet_keyservice.master_keys.queries import load_master_keys
+from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation.conductor import Task, conduct
+from carnet_keyservice.rotation.job import Job, JobKind, JobParameters, JobState
+from carnet_keyservice.rotation.queries import find_job
+from carnet_keyservice.rotation.walk import walk
+from carnet_keyservice.rotation.workshop import Workshop
+from carnet_protocol.ids import JobId
+from carnet_server.database import reader
+from carnet_server.deployment import Deployment as ServerDeployment
+from carnet_server.logs import make_log
+from carnet_server.writer import Writer
+from tests.support.keyservice import KeyServiceWorld
 
-Answer = TypeVar("Answer", bound=BaseModel)
-PATHS = ("locks", "capsules", "swaps", "counts")
-
-
-def send_as(story: VaultStory, signer: Signer, path: str, body: BaseModel | bytes) -> httpx2.Response:
-    """A request to `/v1/rotation/{path}`, signed by a key that is named by its fingerprint."""
-    content = body if isinstance(body, bytes) else body.model_dump_json().encode()
-    headers = sign_request(
-        method="POST",
-        target=f"{story.world.own.vault.origin}/v1/rotation/{path}",
-        body=content,
-        server=story.world.own.vault.fingerprint,
-        key_id=KeyId(signer.public_key.fingerprint().raw),
-        created=story.world.clock(),
-        sign=signer.sign,
-    )
-    return story.world.client.post(
-        f"/v1/rotation/{path}", content=content, headers={"content-type": "application/json", **headers}
-    )
+NEVER = threading.Event()
+QUICK = JobParameters(rate=1_000_000, workers=1, grace_seconds=0)
 
 
-def send(story: VaultStory, path: str, body: BaseModel | bytes) -> httpx2.Response:
-    """A request by the key service."""
-    return send_as(story, story.world.own.keyservice.key, path, body)
+@dataclass
+class Bench:
+    """A workshop, and what a test does with it."""
+
+    world: KeyServiceWorld
+    shop: Workshop
+
+    @classmethod
+    @contextmanager
+    def at(cls, world: KeyServiceWorld, ring: MasterKeys | None = None) -> Iterator[Self]:
+        """A workshop beside the key service of `world`, with its ring or another process's."""
+        own = world.own
+        with Writer(world.engine) as writer:
+            yield cls(
+                world,
+                Workshop(
+                    engine=world.engine,
+                    writer=writer,
+                    deployment=ServerDeployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key),
+                    server_key=own.keyservice.key,
+                    ring=ring or world.master_keys,
+                    log=make_log(world.log, "debug"),
+                    clock=world.clock,
+                ),
+            )
+
+    def begin(self, parameters: JobParameters = QUICK, *, kind: JobKind = JobKind.MASTER) -> JobId:
+        """Begin a job."""
+        name = JobId.make()
+        self.shop.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
+        return name
+
+    def resume(self) -> None:
+        """Have the job go on."""
+        self.shop.decide(lambda moment: accept.resume_job(moment, parameters=None, by=None))
+
+    def abort(self) -> None:
+        """Undo the job."""
+        self.shop.decide(lambda moment: accept.abort_job(moment, by=None))
+
+    def tick(self) -> list[Task]:
+        """Conduct once, and walk through all that is to be walked."""
+        tasks = conduct(self.shop)
+        for task in tasks:
+            self.walk(task)
+        return tasks
+
+    def walk(self, task: Task) -> None:
+        """Walk through one shard, without a pause."""
+        walk(self.shop, task, should_stop=NEVER.is_set, pause=lambda _: None)
+
+    def run(self) -> None:
+        """Conduct and walk until there is nothing to walk any more."""
+        while self.tick():
+            pass
+
+    def job(self, name: JobId) -> Job:
+        """What the rows say of a job."""
+        found = self.shop.read(lambda connection: find_job(connection, name))
+        assert found is not None
+        return found
+
+    def states(self) -> dict[int, str]:
+        """The state of each master key."""
+        with reader(self.shop.engine) as connection:
+            return {row.version: row.state.value for row in load_master_keys(connection)}
+
+    def seals(self) -> dict[tuple[bytes, int], dict[int, bool]]:
+        """For each lock, under which master keys it is sealed, and whether that seal opens to the right key."""
+        found: dict[tuple[bytes, int], dict[int, bool]] = {}
+        with reader(self.shop.engine) as connection:
+            for sealed in read_sealed(connection.execute(SEALED.order_by(*SEALED_ORDER))):
+                lock = sealed.lock
+                found[lock.record.raw, lock.version] = {
+                    seal.master_key_version: self._opens(partial(open_seal, self.shop.ring, sealed.lock, seal))
+                    for seal in sealed.seals
+                }
+        return found
+
+    def require_openable(self) -> None:
+        """Assert what P10 says, at any point of any job: each lock has a good seal under a key that is here."""
+        seals = self.seals()
+        assert seals
+        for place, by_version in seals.items():
+            assert any(by_version.values()), place
+
+    @staticmethod
+    def _opens(open_it: Callable[[], object]) -> bool:
+        try:
+            open_it()
+        except KeyServiceError:
+            return False
+        return True
 
 
-def ask(story: VaultStory, path: str, body: BaseModel, answer: type[Answer]) -> Answer:
-    """What the vault answers to the key service, its signature checked."""
-    answered = send(story, path, body)
-    assert answered.status_code == 200, answered.text
-    request = answered.request
-    headers = [(name.lower(), value) for name, value in request.headers.raw]
-    verify_answer(
-        parse_request(method="POST", target=str(request.url), headers=headers),
-        status=200,
-        headers=answered.headers.raw,
-        body=answered.content,
-        public_key=story.world.own.vault.key.public_key,
-        now=story.world.clock(),
-    )
-    return answer.model_validate_json(answered.content)
-
-
-def show(story: VaultStory, *locks: Signed[Lock]) -> Any:
-    """Show the vault lock statements, as the key service."""
-    return send(story, "locks", LocksUpdate(locks=tuple(lock.text for lock in locks)))
-
-
-def old_capsules(story: VaultStory, *, limit: int = 500) -> list[OldCapsule]:
-    """Every capsule of the record under an older lock, asked for in pages of `limit`."""
-    found: list[OldCapsule] = []
-    after = None
-    while True:
-        query = OldCapsulesQuery(records=(story.record,), after=after, limit=limit)
-        page = ask(story, "capsules", query, OldCapsulesPage)
-        assert len(page.capsules) <= limit
-        found += page.capsules
-        after = page.next
-        if after is None:
-            return found
-
-
-def remake(capsule: Capsule, lock: Signed[Lock], *, suite: Suite = WRITE_SUITE) -> OuterLockSwap:
-    """A swap that puts something under `lock` where `capsule` stands: the vault cannot tell what is inside."""
-    kind = BoxKind.OUTER_LOCK if capsule.personal is None else BoxKind.PERSONAL_OUTER_LOCK
-    return swap_of(capsule, seal(lock.body.lock_key, b"", bytes(inner_size(suite)), kind=kind))
-
-
-def swap_of(capsule: Capsule, sealed: bytes) -> OuterLockSwap:
-    """The swap that puts `sealed` in the place of `capsule`."""
-    return OuterLockSwap(
-        document=capsule.document,
-        version=capsule.version,
-        role=capsule.role,
-        grant=None if capsule.personal is None else capsule.personal.grant,
-        replaces=Sha256Digest.of(capsule.sealed),
-        wrap_suite=capsule.wrap_suite,
-        sealed=sealed,
-    )
-
-
-def swaps_of(story: VaultStory, lock: Signed[Lock], *swaps: OuterLockSwap) -> SwapsUpdate:
-    """Swaps in the story's record."""
-    return SwapsUpdate(records=(RecordSwaps(record=story.record, lock_statement=lock.hash, swaps=swaps),))
-
-
-def bring_swaps(story: VaultStory, lock: Signed[Lock], *swaps: OuterLockSwap) -> RecordSwapped:
-    """What became of `swaps`."""
-    (answer,) = ask(story, "swaps", swaps_of(story, lock, *swaps), SwapsAnswer).records
-    return answer
+def is_over(job: Job) -> bool:
+    """Whether `job` has ended."""
+    return job.state in {JobState.FINISHED, JobState.ABORTED}

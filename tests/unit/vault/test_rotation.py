@@ -41,7 +41,8 @@ from carnet_vault.tables import capsules, personal_capsules
 from tests.support.parcels import Parcel, swap
 from tests.support.people import DAY, Dice, make_person
 from tests.support.records import make_lock
-from tests.support.rotation import (
+from tests.support.vault import VaultStory, code, nothing_changes
+from tests.support.vault_rotation import (
     PATHS,
     ask,
     bring_swaps,
@@ -53,7 +54,6 @@ from tests.support.rotation import (
     swap_of,
     swaps_of,
 )
-from tests.support.vault import VaultStory, code, nothing_changes
 
 Rows = list[dict[str, Any]]
 
