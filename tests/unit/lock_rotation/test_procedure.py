@@ -6,10 +6,11 @@ import pytest
 from carnet.access import release
 from carnet.documents.listing import list_documents, metadata_item
 from carnet.errors import CarnetError
+from carnet.events import load_events
 from carnet.transport import ServerName
 from carnet_keyservice.errors import VaultAwayError
 from carnet_keyservice.lock_rotation import LeftReason, RecordState
-from carnet_protocol.api import ReleaseKind
+from carnet_protocol.api import DocumentsPage, ReleaseKind, VersionEntry
 from carnet_protocol.ids import RecordId
 from tests.unit.lock_rotation.conftest import Story
 
@@ -144,3 +145,32 @@ def test_a_personal_capsule_of_a_grant_that_is_over_stays_and_is_named(story: St
     assert {left.reason for left in rotated.left} == {LeftReason.GRANT_OVER}
     assert {left.grant for left in rotated.left} == {story.single.hash}
     assert story.rotation.used(story.record) == {1: 2, 2: 6}
+
+
+def test_the_patient_reads_in_the_log_what_was_rotated(story: Story) -> None:
+    story.rotation.rotate([story.record])
+    seen = [
+        (event.server, event.body.kind, event.body.by)
+        for server in (story.alice.vault, story.alice.keyservice)
+        for event in load_events(story.alice, server)
+    ]
+    keyservice = str(story.world.own.keyservice.fingerprint)
+    assert (ServerName.VAULT, "capsules.rotated", keyservice) in seen
+    assert seen.count((ServerName.KEYSERVICE, "lock.made", None)) == 1
+
+
+def test_a_clinician_sees_nothing_of_a_rotation_but_other_outer_locks(story: Story) -> None:
+    """P13: no count, size or order differs, whatever the patient hides."""
+    path = f"/v1/records/{story.record}/documents"
+    before = story.bob.vault.get(path, DocumentsPage, query={"grant": str(story.read.hash)})
+    story.rotation.rotate([story.record])
+    after = story.bob.vault.get(path, DocumentsPage, query={"grant": str(story.read.hash)})
+    sizes = [len(page.model_dump_json()) for page in (before, after)]
+    assert sizes[0] == sizes[1]
+    assert before != after
+    assert list(map(_but_outer_lock, before.documents)) == list(map(_but_outer_lock, after.documents))
+
+
+def _but_outer_lock(entry: VersionEntry) -> VersionEntry:
+    changed = {"lock_statement": None, "sealed": b""}
+    return entry.model_copy(update={"metadata_capsule": entry.metadata_capsule.model_copy(update=changed)})
