@@ -14,6 +14,8 @@ PREFIX: Final = "CARNET_KEYSERVICE_"
 class KeyServiceSettings(ServerSettings):
     """What the key service is told."""
 
+    vault_authority: Path | None = None
+    """PEM file of the certificate authority that the vault's certificate is from; those of this machine by default."""
     backup_horizon_days: Annotated[int, Field(ge=0, le=3660)] = 90
     """How long backups of the database are kept: a retired key is destroyed no sooner."""
     master_key_days: Annotated[int, Field(ge=1, le=3660)] = 365
