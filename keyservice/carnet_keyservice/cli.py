@@ -61,7 +61,7 @@ def serve_command(settings: SettingsFile = None) -> None:
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
-                require_master_keys(engine, writer, secrets.master_keys)
+                require_master_keys(engine, writer, secrets.master_keys, provider=loaded.master_key_provider)
             service = create_app(loaded, deployment, engine, secrets, make_server_log(loaded))
             serve(service.app, service.chassis, loaded)
 
