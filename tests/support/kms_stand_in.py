@@ -91,6 +91,8 @@ class KmsStandIn:
     """The actions that were asked for, in order, refused ones too."""
     denied: set[str] = field(default_factory=set)
     """Actions that the account's policy denies."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Codes with which actions are refused."""
     throttled: int = 0
     """How many calls are still answered with a throttling."""
     cut: set[str] = field(default_factory=set)
@@ -196,7 +198,10 @@ class KmsStandIn:
                 raise KmsRefusal("ThrottlingException")
             if action in self.denied:
                 raise KmsRefusal("AccessDeniedException")
-            self.before.pop(action, lambda: None)()
+            if action in self.refused:
+                raise KmsRefusal(self.refused[action])
+        self.before.pop(action, lambda: None)()
+        with self._mutex:
             return do(asked)
 
     def _create_key(self, asked: Members) -> Members:

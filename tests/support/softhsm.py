@@ -54,6 +54,11 @@ class SoftHsm:
         (self.folder / "tokens").rmdir()
         (self.folder / "away").rename(self.folder / "tokens")
 
+    def forget(self) -> None:
+        """Let this process look at the tokens anew, as one that starts."""
+        with contextlib.suppress(pkcs11.PKCS11Error):
+            pkcs11.lib(str(self.module)).finalize()
+
     def settings(self) -> str:
         """Lines for the settings of a key service."""
         return "\n".join(
@@ -105,10 +110,10 @@ def fresh_token(folder: Path) -> Iterator[SoftHsm]:
     made.make_token(LABEL)
     try:
         # What an earlier test initialised has another folder.
-        _forget(module)
+        made.forget()
         yield made
     finally:
-        _forget(module)
+        made.forget()
         if before is None:
             del os.environ[CONFIGURATION]
         else:
@@ -122,8 +127,3 @@ def softhsm(tmp_path: Path) -> Iterator[SoftHsm]:
     folder.mkdir()
     with fresh_token(folder) as made:
         yield made
-
-
-def _forget(module: Path) -> None:
-    with contextlib.suppress(pkcs11.PKCS11Error):
-        pkcs11.lib(str(module)).finalize()

@@ -126,8 +126,7 @@ class AwsKmsProvider(MasterKeyProvider):
                 if found is None or found[1] in _GOING:
                     continue
                 self._require_ours(found[0], version)
-                self._client().disable_key(KeyId=found[0])
-                self._client().schedule_key_deletion(KeyId=found[0], PendingWindowInDays=DELETION_DAYS)
+                self._delete(found[0])
 
     def _find_fit(self, version: int) -> str | None:
         """The ARN of the KMS key that a run made which was cut off before the database knew of it, if any."""
@@ -155,15 +154,27 @@ class AwsKmsProvider(MasterKeyProvider):
         try:
             client.create_alias(AliasName=self._alias(version), TargetKeyId=arn)
         except client.exceptions.AlreadyExistsException:
-            # Another process came first.
-            client.schedule_key_deletion(KeyId=arn, PendingWindowInDays=DELETION_DAYS)
-            found = self._find_fit(version)
-            if found is None:
+            # Another process came first; or our own first try did, and its answer was lost.
+            first = self._find_fit(version)
+            if first is None:
                 raise MasterKeyError(
                     f"the alias of master key {version} was there and is gone; do this again"
                 ) from None
-            return found
+            if first != arn:
+                client.schedule_key_deletion(KeyId=arn, PendingWindowInDays=DELETION_DAYS)
+            return first
         return arn
+
+    def _delete(self, arn: str) -> None:
+        client = self._client()
+        try:
+            client.disable_key(KeyId=arn)
+            client.schedule_key_deletion(KeyId=arn, PendingWindowInDays=DELETION_DAYS)
+        except client.exceptions.KMSInvalidStateException:
+            # Another process did it; or our own first try did, and its answer was lost.
+            found = self._describe(arn)
+            if found is not None and found[1] not in _GOING:
+                raise
 
     def _describe(self, key_id: str) -> tuple[str, str] | None:
         """ARN and state of the KMS key called `key_id`."""
