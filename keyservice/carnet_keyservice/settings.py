@@ -1,4 +1,4 @@
-"""Settings of the key service: those of every server, and who keeps its master keys."""
+"""Settings of the key service: those of every server, who keeps its master keys, how old those and backups become."""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -16,7 +16,7 @@ class KeyServiceSettings(ServerSettings):
     """What the key service is told."""
 
     master_key_provider: Literal["file", "pkcs11", "aws-kms"] = "file"
-    """Who makes the first master key, and the next ones. The others that are set up here still give theirs."""
+    """Who makes the first master key. `rotate master --to` goes to another; all that are set up here give theirs."""
     pkcs11_module: Path | None = None
     """The shared library that speaks to the token."""
     pkcs11_token: Annotated[str, Field(max_length=32)] = ""
@@ -27,6 +27,10 @@ class KeyServiceSettings(ServerSettings):
     """Region of the account whose KMS is asked."""
     aws_kms_endpoint_url: Origin | None = None
     """Origin of a private endpoint, by TLS but on loopback; none for AWS's own."""
+    backup_horizon_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """How long backups of the database are kept: a retired key is destroyed no sooner."""
+    master_key_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    """How old the master key may become before `status` asks for its rotation."""
 
     @model_validator(mode="after")
     def _check_master_keys(self) -> Self:
