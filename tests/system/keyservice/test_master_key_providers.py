@@ -93,8 +93,10 @@ def test_a_provider_that_is_away_at_a_later_start_is_told_and_nothing_is_changed
     assert process.run("fsck").returncode == 0
 
 
-def test_a_provider_that_goes_away_stops_nobody_who_is_served(kept: Kept) -> None:
+def test_a_provider_that_goes_away_stops_nobody_who_is_served_and_nothing_secret_shows(kept: Kept) -> None:
     process = kept.process
+    settings = process.root / "settings.toml"
+    settings.write_text(settings.read_text() + '\nlog_level = "debug"')
     process.start()
     kept.place.take_away()
     # A record lock is made, opened and released without it.
@@ -103,20 +105,39 @@ def test_a_provider_that_goes_away_stops_nobody_who_is_served(kept: Kept) -> Non
     (inner,) = story.inner(story.release(story.bob, story.grant, [item]))
     assert inner is not None
     assert story.world.post(f"/v1/records/{story.own.id}/locks", story.alice).status_code == 200
-    kept.place.bring_back()
     process.stop()
+    texts = [process.run("serve").stderr, (process.root / "keyservice.jsonl").read_text(), settings.read_text()]
+    for secret in kept.place.secrets():
+        assert not any(secret in text for text in texts)
+    kept.place.bring_back()
     assert process.run_json("fsck") == (0, {"ok": True, "findings": []})
 
 
-def test_nothing_secret_is_logged_or_printed(kept: Kept) -> None:
-    process = kept.process
+def test_a_running_key_service_goes_over_from_files_and_an_absent_provider_stops_nothing_else(kept: Kept) -> None:
+    process, name = kept.process, kept.place.name
     settings = process.root / "settings.toml"
-    settings.write_text(settings.read_text() + '\nlog_level = "debug"')
+    settings.write_text(settings.read_text().replace(f'master_key_provider = "{name}"', ""))
     process.start()
-    KeyServiceStory.begin(process.world())
-    process.stop()
+    story = KeyServiceStory.begin(process.world())
+    item = story.item(KeyRole.CONTENT)
+    (first,) = story.inner(story.release(story.bob, story.grant, [item]))
     kept.place.take_away()
-    texts = [process.run("serve").stderr, process.run("fsck").stdout, (process.root / "keyservice.jsonl").read_text()]
-    for secret in kept.place.secrets():
-        assert not any(secret in text for text in texts)
-        assert secret not in settings.read_text()
+    done = process.run("rotate", "master", "--to", name, "--grace", "0")
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("carnet-keyservice: ")
+    assert "Traceback" not in done.stderr
+    assert story.inner(story.release(story.bob, story.grant, [item])) == (first,)
+    kept.place.bring_back()
+    done = process.run("rotate", "master", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert story.inner(story.release(story.bob, story.grant, [item])) == (first,)
+    process.stop()
+    process.start()
+    assert story.inner(story.release(story.bob, story.grant, [item])) == (first,)
+    process.stop()
+    assert process.run_json("fsck") == (0, {"ok": True, "findings": []})
+    counts = process.run_json("status")[1]["counts"]
+    assert counts["locks_under_master_key_2"] == 1
+    with story.world.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT version, provider, state FROM master_keys ORDER BY version").all()
+    assert [tuple(row) for row in rows] == [(1, "file", "deactivated"), (2, name, "active")]
