@@ -67,7 +67,7 @@ def serve_command(settings: SettingsFile = None) -> None:
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
-                require_master_keys(engine, writer, secrets.master_keys)
+                require_master_keys(engine, writer, secrets.master_keys, provider=loaded.master_key_provider)
             background = run_alone if engine.dialect.name == "sqlite" else run_beside_workers
             log = make_server_log(loaded)
             service = create_app(loaded, deployment, engine, secrets, log, background=background)
