@@ -1,24 +1,25 @@
 /* Rotation of the master key (P10), as the key service does it: from version 1 to version 2.
  *
- * The promise: every lock has at all times a good seal under a key that exists; the version that is active has a good seal
- * of every lock, and every serving process has its key; no key is destroyed that a row refers to, of the database or of a
- * backup that may still be restored. Once nothing fails any more, the rotation ends: finished, or undone.
+ * The promise: every lock has at all times a good seal under a key that exists; the version that is active has a good
+ * seal of every lock, and every serving process has its key; no key is destroyed that a row refers to, of the database or
+ * of a backup that may still be restored. Once nothing fails any more, the rotation ends: finished, or undone.
  *
- * `lock_seals` has a row for each lock and master key version. While BOTH versions are kept, workers bring every lock to a
- * good and checked row under the version that is not active: insert, read back, open, mark what was opened. The flip makes
- * that version active; undoing within the grace is the same flip once more. Then rows under the other version are deleted,
- * then its key is destroyed. Two workers, a controller, a serving process that makes a lock, an officer who aborts, and a
- * clock take turns in any order. Each `atomic` is one serialisable transaction, or one call of the provider. Until `calm`,
- * between any two of them, as often as it likes: a process dies and starts again from what is durable, the provider is
- * away (to a job the same: the item is begun again), a new row is written wrong, the database is restored from a backup
- * under the running job.
+ * `lock_seals` has a row for each lock and master key version. While BOTH versions are kept, workers bring every lock to
+ * a good and checked row under the version that is not active: insert, read back, open, mark what was opened. The flip
+ * makes that version active; undoing within the grace is the same flip once more. Then rows under the other version are
+ * deleted, then its key is destroyed. Two workers, a controller, a serving process that makes a lock, an officer who
+ * aborts, and a clock take turns in any order. Each `atomic` is one serialisable transaction, or one call of the provider.
+ * Until `calm`, between any two of them, as often as it likes: a process dies and starts again from what is durable, the
+ * provider is away (to a job the same: the item is begun again), a new row is written wrong, the database is restored
+ * from a backup under the running job.
  *
- * Sizes: LOCKS, WORKERS, BACKUPS. With backups there are fewer of the others, or the states are too many.
- * Twins, each of which must be found out: see the tests in tests/claims/test_p10_rotation_models.py.
+ * Sizes: LOCKS, WORKERS, BACKUPS; all at once are too many states. NOTES keeps notes of what happened, for the ways out.
+ * Every other name that is asked for with #ifdef is a twin, which must be found out:
+ * tests/claims/test_p10_rotation_models.py.
  *
- * Not in the model: what a restore loses by itself (locks that were made after the backup was taken), a provider that
- * gives back another key than it was given (`master_keys.check_value` tells that), a transaction that is not serialisable,
- * clocks that disagree, a third version while two are there.
+ * Not in the model: what a restore loses by itself (locks that were made after the backup was taken); a provider that
+ * gives back another key than it was given, which `check_value` tells; transactions that are not serialisable; clocks
+ * that disagree; a third version while two are there.
  */
 
 #ifndef LOCKS
@@ -69,6 +70,11 @@ bit rewritten = 0;            /* a row that was written wrong was found and take
 bit undone = 0;               /* a flip was taken back */
 bit restored = 0;
 
+#ifdef NOTES
+#define note(fact)      fact = 1
+#else
+#define note(fact)      skip
+#endif
 #define OTHER           (3 - db.pointer)
 #define AT(l, v)        (2 * (l) + (v) - 1)
 #define LAST            (LOCKS - 1)
@@ -149,7 +155,7 @@ again:
 #ifndef BAD_ROW_STAYS
            :: read == BAD && db.phase == BOTH && version == OTHER && db.seal[AT(lock, version)] == read ->
                drop(lock, version);
-               rewritten = 1
+               note(rewritten)
 #endif
            :: else
            fi
@@ -233,7 +239,7 @@ again:
     :: atomic {
         db.phase == BOTH && db.pointer == 2 && db.undo && MAY_FLIP(1) && SERVERS_HAVE(1) ->
         db.pointer = 1;
-        undone = 1
+        note(undone)
        }
     /* the grace is over, or the abort was before the flip */
     :: atomic { db.phase == BOTH && db.undo == (db.pointer == 1) -> db.phase = DELETING; db.undo = 0 }
@@ -307,7 +313,7 @@ again:
 #ifdef NEW_LOCK_UNDER_OLD
                put(LAST, 1, 1)
 #else
-               put(LAST, pointer, 1);          /* read back in this transaction: there is no other copy */
+               put(LAST, pointer, 1);         /* read back in this transaction: there is no other copy */
                if
                :: phase == BOTH && loaded[3 - pointer] -> put(LAST, 3 - pointer, 0)   /* a worker checks it */
                :: true                        /* or a worker writes it */
@@ -387,7 +393,7 @@ proctype Restorer() {
         :: age[which] < HORIZON ->
             copy(db, backup[which]);
             serving = 0; loaded[1] = 0; loaded[2] = 0;
-            restored = 1;
+            note(restored);
 #ifndef RESTORE_KEEPS_SINCE
             db.since = 0                      /* backups of what was there until now may refer to the key */
 #endif
