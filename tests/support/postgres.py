@@ -56,10 +56,14 @@ class PostgresCluster:
             connection.execute(statement.encode())
 
     @contextlib.contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """The URL of an empty database that is dropped afterwards, whoever is still connected."""
+    def fresh_database(self, *, locale: str | None = None) -> Iterator[str]:
+        """The URL of an empty database that is dropped afterwards, whoever is still connected.
+
+        It sorts by the language `locale`, or by codes.
+        """
         name = f"test_{secrets.token_hex(8)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        language = f" LOCALE_PROVIDER icu ICU_LOCALE '{locale}'" if locale else ""
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template0{language}")
         try:
             yield self.url(name)
         finally:
