@@ -125,6 +125,7 @@ documents = _partitioned(
     _whole("listed", null=True),
     _whole("tombstoned_at", null=True),
     Index(None, "record", "author", "document"),
+    Index(None, "record", "compartment", "document"),
     Index(
         "ix_documents_tombstoned",
         *("tombstoned_at", "record", "document"),

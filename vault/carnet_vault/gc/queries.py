@@ -71,12 +71,15 @@ def find_removed(
 
     A tombstone is for ever, so those that were stripped long ago are passed again in each run; but once in a run.
     """
-    is_left = exists().where(_OF_DOCUMENT, _HAS_REMAINS)
-    query = select(*_REMOVED, is_left.label("is_left")).where(_REMOVED[0] <= until).order_by(*_REMOVED).limit(limit)
+    page = select(*_REMOVED).where(_REMOVED[0] <= until).order_by(*_REMOVED).limit(limit)
     if after is not None:
         place = zip((after.at, after.record, after.document), _REMOVED, strict=True)
-        query = query.where(tuple_(*_REMOVED) > tuple_(*(literal(value, column.type) for value, column in place)))
-    rows = connection.execute(query)
+        page = page.where(tuple_(*_REMOVED) > tuple_(*(literal(value, column.type) for value, column in place)))
+    removed = page.subquery().c
+    is_of_document = and_(versions.c.record == removed.record, versions.c.document == removed.document)
+    rows = connection.execute(
+        select(*removed, exists().where(is_of_document, _HAS_REMAINS).label("is_left")).order_by(*removed)
+    )
     return [(Removed(row.tombstoned_at, row.record, row.document), row.is_left) for row in rows]
 
 

@@ -57,6 +57,12 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        "ix_documents_record_documents_compartment_documents_document",
+        "documents",
+        ["record", "compartment", "document"],
+        unique=False,
+    )
+    op.create_index(
         "ix_documents_tombstoned",
         "documents",
         ["tombstoned_at", "record", "document"],
