@@ -45,9 +45,9 @@ class PostgresCluster:
     folder: Path
     user: str
 
-    def url(self, database: str) -> str:
-        """The URL of one of its databases, for SQLAlchemy."""
-        return f"postgresql+psycopg://{self.user}@/{database}?host={quote(str(self.folder))}"
+    def url(self, database: str, *, user: str | None = None) -> str:
+        """The URL of one of its databases, for SQLAlchemy; of its owner, or of another role."""
+        return f"postgresql+psycopg://{user or self.user}@/{database}?host={quote(str(self.folder))}"
 
     def execute(self, statement: str) -> None:
         """Run a statement as the owner of the cluster, outside of any transaction."""

@@ -167,6 +167,11 @@ def vault_tour(story: VaultStory) -> Steps:
     }
 
 
+def of_the_story(steps: Steps) -> Steps:
+    """Those of `steps` that need no database that was filled."""
+    return {name: step for name, step in steps.items() if not name.startswith(("whole record", "further on"))}
+
+
 def keyservice_tour(story: KeyServiceStory) -> Steps:
     """The steps at the key service."""
     world, own, path = story.world, story.own, story.path
