@@ -6,8 +6,9 @@ keys that no server holds.
 
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
 
-from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
-from carnet_server.database import BYTES, INTEGER, Identifier
+from carnet_keyservice.ids import ProcessId
+from carnet_protocol.ids import Fingerprint, IdentityHash, JobId, RecordId, StatementHash
+from carnet_server.database import BYTES, INTEGER, TEXT, Identifier
 from carnet_server.nonces import make_nonces_table
 from carnet_server.tables import NAMING, copy_tables
 
@@ -18,15 +19,23 @@ metadata = MetaData(naming_convention=NAMING)
 copy_tables(metadata)
 nonces = make_nonces_table(metadata)
 
-# Versions in use, each with a known value sealed under its key: a wrong key is told at start, before it seals anything.
+# Versions of the master key: who keeps each and under which token, a known value sealed under it, by which a wrong key
+# is told, and its state (`master_keys/state.py`) since `changed_at`. New locks are sealed under all that are sealing.
 master_keys = Table(
     "master_keys",
     metadata,
     Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("provider", TEXT, nullable=False),
+    Column("token", BYTES, nullable=False),
     Column("check_value", BYTES, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("is_sealing", INTEGER, nullable=False),
+    Column("made_at", INTEGER, nullable=False),
+    Column("changed_at", INTEGER, nullable=False),
     sqlite_strict=True,
 )
-# `made` and `retired` are events. A retired lock is never released again; it is kept for rotation and restore.
+# `made`, `retired` and `destroyed` are events. A retired lock is never released again; it is kept for rotation and
+# restore. One that is destroyed has no seal left.
 record_locks = Table(
     "record_locks",
     metadata,
@@ -34,10 +43,20 @@ record_locks = Table(
     Column("version", INTEGER, primary_key=True, autoincrement=False),
     Column("suite", INTEGER, nullable=False),
     Column("lock_key", BYTES, nullable=False),
-    Column("sealed_seed", BYTES, nullable=False),
-    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), nullable=False),
     Column("made", INTEGER, ForeignKey("events.position"), nullable=False),
     Column("retired", INTEGER, ForeignKey("events.position"), nullable=True),
+    Column("destroyed", INTEGER, ForeignKey("events.position"), nullable=True),
+    sqlite_strict=True,
+)
+# The private seed of a lock, sealed once under each master key in use. A rotation adds rows and never writes over one.
+lock_seals = Table(
+    "lock_seals",
+    metadata,
+    Column("record", Identifier(RecordId), primary_key=True),
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), primary_key=True, autoincrement=False),
+    Column("sealed_seed", BYTES, nullable=False),
+    ForeignKeyConstraint(["record", "version"], ["record_locks.record", "record_locks.version"]),
     Index(None, "master_key_version"),
     sqlite_strict=True,
 )
@@ -82,5 +101,65 @@ recoveries = Table(
     UniqueConstraint("identity_statement"),
     Index(None, "identity"),
     Index(None, "root_fingerprint", "event"),
+    sqlite_strict=True,
+)
+# Jobs of rotation: how far each is, and each of its shards. `parameters` is canonical JSON, `report` a statement.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job", Identifier(JobId), primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("phase", TEXT, nullable=False),
+    Column("parameters", TEXT, nullable=False),
+    Column("by", Identifier(Fingerprint), nullable=True),
+    Column("old_version", INTEGER, ForeignKey("master_keys.version"), nullable=True),
+    Column("new_version", INTEGER, ForeignKey("master_keys.version"), nullable=True),
+    Column("total", INTEGER, nullable=False),
+    Column("begun", INTEGER, ForeignKey("events.position"), nullable=False),
+    Column("begun_at", INTEGER, nullable=False),
+    Column("phase_at", INTEGER, nullable=False),
+    Column("ended_at", INTEGER, nullable=True),
+    Column("problem", TEXT, nullable=True),
+    Column("report", TEXT, nullable=True),
+    sqlite_strict=True,
+)
+job_shards = Table(
+    "job_shards",
+    metadata,
+    Column("job", Identifier(JobId), ForeignKey("jobs.job"), primary_key=True),
+    Column("phase", TEXT, primary_key=True),
+    Column("shard", INTEGER, primary_key=True, autoincrement=False),
+    Column("after", BYTES, nullable=False),
+    Column("done", INTEGER, nullable=False),
+    Column("skipped", INTEGER, nullable=False),
+    Column("is_done", INTEGER, nullable=False),
+    sqlite_strict=True,
+)
+job_skips = Table(
+    "job_skips",
+    metadata,
+    Column("job", Identifier(JobId), ForeignKey("jobs.job"), primary_key=True),
+    Column("record", Identifier(RecordId), primary_key=True),
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("reason", TEXT, nullable=False),
+    sqlite_strict=True,
+)
+# Programs that run on this database now, and which master keys each could load: none is left behind by a flip.
+processes = Table(
+    "processes",
+    metadata,
+    Column("process", Identifier(ProcessId), primary_key=True),
+    Column("program", TEXT, nullable=False),
+    Column("started_at", INTEGER, nullable=False),
+    Column("seen_at", INTEGER, nullable=False),
+    sqlite_strict=True,
+)
+process_keys = Table(
+    "process_keys",
+    metadata,
+    Column("process", Identifier(ProcessId), ForeignKey("processes.process"), primary_key=True),
+    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), primary_key=True, autoincrement=False),
+    Column("problem", TEXT, nullable=True),
     sqlite_strict=True,
 )
