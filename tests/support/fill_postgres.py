@@ -156,7 +156,8 @@ INSERT INTO uploads (upload, record, by, object, token, size, part_size, begun_a
 # One lock of each record, the patient's own copies of three keys, and one key for each grant of compartments.
 _KEYSERVICE: Final = """
 INSERT INTO record_locks (record, version, suite, lock_key, made)
-    SELECT pg_temp.id('identity', n), 1, 1, pg_temp.noise('lock', n, $sealed), n FROM generate_series(0, $records - 1) n;
+    SELECT pg_temp.id('identity', n), 1, 1, pg_temp.noise('lock', n, $sealed), n
+    FROM generate_series(0, $records - 1) n;
 INSERT INTO lock_seals (record, version, master_key_version, sealed_seed)
     SELECT pg_temp.id('identity', n), 1, 1, pg_temp.noise('seed', n, 96) FROM generate_series(0, $records - 1) n;
 INSERT INTO lock_statements (hash, record, version, expires, event)
