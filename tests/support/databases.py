@@ -13,6 +13,7 @@ from sqlalchemy import Engine, inspect, text
 from carnet_server.database import make_engine
 from carnet_server.partitions import list_partitions
 
+BOTH = ("sqlite", "postgresql")
 KEPT = frozenset({"alembic_version"})
 Prepare = Callable[[Engine], None]
 
