@@ -23,8 +23,8 @@ _BLOCK: Final = re.compile(r"```sql\n(.*?)```", re.DOTALL)
 
 def read_blocks(server: str) -> tuple[str, str]:
     """What the page of `server` has the superuser run once, and the owner after each migration."""
-    first, second = _BLOCK.findall((ROOT / server / "POSTGRESQL.md").read_text())
-    return first, second
+    first, *others = _BLOCK.findall((ROOT / server / "POSTGRESQL.md").read_text())
+    return first, "\n".join(others)
 
 
 @contextlib.contextmanager
