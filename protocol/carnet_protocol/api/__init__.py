@@ -1,6 +1,6 @@
 """Bodies of requests and answers of both servers (spec `api.md`). Defined here and nowhere else."""
 
-from carnet_protocol.api.access import AccessView, GrantsView, Inbox, InboxEntry
+from carnet_protocol.api.access import AccessesPage, AccessView, GrantsView, Inbox, InboxEntry
 from carnet_protocol.api.capsules import Capsule, CapsulesPage, CapsuleSwap
 from carnet_protocol.api.documents import (
     Deposit,
@@ -18,6 +18,7 @@ from carnet_protocol.api.events import Event, EventsPage
 from carnet_protocol.api.officers import OfficerEntry, OfficerUpdate, ServerStatus
 from carnet_protocol.api.people import DirectoryUpdate, PeopleUpdate, PersonBundle, PersonView, RecoveryView
 from carnet_protocol.api.releases import ReleaseAnswer, ReleaseItem, ReleaseKind, ReleaseRequest
+from carnet_protocol.api.sealed_keys import OpenedKey, OpenedKeys, ResealedKeys, SealedKeysPage, StandingKeys
 from carnet_protocol.api.service import Accepted, CardView, ErrorAnswer, ErrorBody
 from carnet_protocol.api.statements import LockView, RecordUpdate, SealedKey, SealedKeysView
 from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, UploadView
@@ -25,6 +26,7 @@ from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, U
 __all__ = [
     "Accepted",
     "AccessView",
+    "AccessesPage",
     "Capsule",
     "CapsuleSwap",
     "CapsulesPage",
@@ -44,6 +46,8 @@ __all__ = [
     "LockView",
     "OfficerEntry",
     "OfficerUpdate",
+    "OpenedKey",
+    "OpenedKeys",
     "OpenedVersion",
     "OwnDepositsPage",
     "PartUrl",
@@ -58,9 +62,12 @@ __all__ = [
     "ReleaseRequest",
     "ResealDeposit",
     "ResealDeposits",
+    "ResealedKeys",
     "SealedKey",
+    "SealedKeysPage",
     "SealedKeysView",
     "ServerStatus",
+    "StandingKeys",
     "UploadRequest",
     "UploadView",
     "UploadsAnswer",
