@@ -98,14 +98,16 @@ def hand_over(
         raise UnlockError("these words are not those of this identity's newest recovery kit: take the newest page")
     succession = _sign_succession(session, person, successor, root)
     # 2
-    patients, done = _Round(session, on_step), 0
+    patients, done, already = _Round(session, on_step), 0, 0
     records: list[_HandedOver] = []
     for patient in patients:
-        sealed_keys = _reseal(session, patient, successor)
+        taken = patient.sealed_to(successor)
+        sealed_keys = _reseal(session, patient, successor, without=taken)
         if sealed_keys:
             records.append(_HandedOver(record=patient.record, sealed_keys=sealed_keys))
-        if len(sealed_keys) == len(patient.epochs):
+        if {*taken, *(key.compartment_statement for key in sealed_keys)} >= set(patient.epochs):
             done += 1
+            already += not sealed_keys
         else:
             patients.skipped.append(SkippedGrant(patient.record, patient.grant, _NOT_HELD))
     patients.add_withheld()
@@ -117,7 +119,7 @@ def hand_over(
     session.outbox.send(
         [Step(ServerName.KEYSERVICE, DIRECTORY_PATH, update), Step(ServerName.VAULT, DIRECTORY_PATH, update)]
     )
-    return HandoverReport(done, 0, patients.skipped)
+    return HandoverReport(done, already, patients.skipped)
 
 
 def _sign_succession(session: Session, person: Person, successor: Signed[Identity], root: Signer) -> str:

@@ -61,7 +61,7 @@ class _Grant:
 class Resealing:
     """One job, for the reader's own newest keys."""
 
-    __slots__ = ("_grants", "_on_step", "_reader", "_sent", "_session", "_waiting")
+    __slots__ = ("_grants", "_on_step", "_reader", "_sent", "_session", "_total", "_waiting")
 
     def __init__(self, session: Session, reader: Signed[Identity], on_step: OnStep) -> None:
         """Nothing is sent yet; `reader` is this person's newest identity statement."""
@@ -71,6 +71,7 @@ class Resealing:
         self._grants: dict[StatementHash, _Grant] = {}
         self._waiting: list[SealedKey] = []
         self._sent = 0
+        self._total: int | None = None
 
     def add(self, patient: Patient, keys: Sequence[SealedKey]) -> None:
         """Take in `keys` of the grant of `patient`, sealed to the reader, and what stands for the reader already.
@@ -104,6 +105,7 @@ class Resealing:
 
     def finish(self) -> ResealingOutcome:
         """Send the rest, read everything back, let older copies go. Raises a `TransportError` or a `DataError`."""
+        self._total = self._sent + len(self._waiting)
         self._send()
         self._read_back()
         self._settle()
@@ -139,7 +141,7 @@ class Resealing:
                 if not stands and key.grant is not None:
                     self._fail(key.grant, key.compartment_statement, _NOT_KEPT)
             self._sent += len(batch)
-            self._on_step(Progress(Step.RESEAL, self._sent, None))
+            self._on_step(Progress(Step.RESEAL, self._sent, self._total))
         self._waiting = []
 
     def _read_back(self) -> None:
@@ -149,7 +151,9 @@ class Resealing:
         while True:
             page = self._session.keyservice.get(SEALED_KEYS_PATH, SealedKeysPage, query={"after": after})
             kept |= {(key.grant, key.compartment_statement): key.sealed for key in page.sealed_keys if key.grant}
-            self._on_step(Progress(Step.READ_BACK, len(kept), None))
+            self._on_step(
+                Progress(Step.READ_BACK, len(kept), sum(len(grant.opened) for grant in self._grants.values()))
+            )
             if page.next is None:
                 break
             if page.next == after:
