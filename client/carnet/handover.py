@@ -8,7 +8,7 @@ Hundreds of patients go in a few requests. What is done is what stands at the ke
 again: it finds what stands and does the rest. One grant that ended, or does not verify, is named and bars no other.
 """
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -19,7 +19,7 @@ from carnet.errors import UnlockError, UsageError
 from carnet.identity import fetch_own
 from carnet.keys import RecoverySecret
 from carnet.outbox import Step
-from carnet.patients import Patient, SkippedGrant, find_withheld, load_patients
+from carnet.patients import Patient, SkippedGrant, load_at_vault, load_patients
 from carnet.people import parse_succession
 from carnet.progress import OnStep, Progress, ignore_progress
 from carnet.progress import Step as Phase
@@ -66,10 +66,10 @@ def reseal_own(session: Session, *, on_step: OnStep = ignore_progress) -> Handov
     """
     reader = fetch_own(session).current
     job = Resealing(session, reader, on_step)
-    patients = _Round(session, on_step)
+    patients = _Round(session, on_step, expected=load_at_vault(session))
     for patient in patients:
         job.add(patient, _reseal(session, patient, reader, without=patient.sealed_to(reader)))
-    patients.add_withheld()
+    patients.name_missing(_WITHHELD)
     return _report(job.finish(), patients.skipped)
 
 
@@ -98,7 +98,7 @@ def hand_over(
         raise UnlockError("these words are not those of this identity's newest recovery kit: take the newest page")
     succession = _sign_succession(session, person, successor, root)
     # 2
-    patients, done, already = _Round(session, on_step), 0, 0
+    patients, done, already = _Round(session, on_step, expected=load_at_vault(session)), 0, 0
     records: list[_HandedOver] = []
     for patient in patients:
         taken = patient.sealed_to(successor)
@@ -110,7 +110,7 @@ def hand_over(
             already += not sealed_keys
         else:
             patients.skipped.append(SkippedGrant(patient.record, patient.grant, _NOT_HELD))
-    patients.add_withheld()
+    patients.name_missing(_WITHHELD)
     # 3
     file = _HandoverFile(format="carnet.handover.v1", records=tuple(records))
     store(format_canonical_json(file.model_dump(mode="json")))
@@ -161,42 +161,45 @@ def take_over(session: Session, handover: bytes, *, on_step: OnStep = ignore_pro
             given.setdefault(key.grant, []).append(key)
             records[key.grant] = entry.record
     job = Resealing(session, reader, on_step)
-    patients = _Round(session, on_step, total=len(given))
+    patients = _Round(session, on_step, expected=records)
     for patient in patients:
         if patient.grant in given:
-            job.add(patient, given.pop(patient.grant))
-    patients.skipped += [SkippedGrant(records[name], name, _GONE) for name in given]
+            job.add(patient, given[patient.grant])
+    patients.name_missing(_GONE)
     return _report(job.finish(), patients.skipped)
 
 
 _GONE: Final = "the patient ended this grant, or no registrar attests that you took over: nothing was taken over"
+_WITHHELD: Final = (
+    "the key service does not show this grant, which the vault shows: run this again, then ask its operator"
+)
 _NOT_HELD: Final = "no key to a part of this record is sealed to you: ask the patient to let you in again"
 
 
 class _Round:
     """One look at all patients, one after the other; those with whom nothing can be done are `skipped`."""
 
-    def __init__(self, session: Session, on_step: OnStep, *, total: int | None = None) -> None:
-        """Nobody was looked at yet; `total` grants are to come, if anybody knows."""
+    def __init__(self, session: Session, on_step: OnStep, *, expected: Mapping[StatementHash, RecordId]) -> None:
+        """Nobody was looked at yet; the grants `expected` are to come."""
         self._session = session
         self._on_step = on_step
-        self._total = total
-        self._shown: set[StatementHash] = set()
+        self._expected = dict(expected)
         self.skipped: list[SkippedGrant] = []
 
     def __iter__(self) -> Iterator[Patient]:
         """Look. Raises as `load_patients`."""
+        total = len(self._expected)
         for number, found in enumerate(load_patients(self._session), 1):
-            self._on_step(Progress(Phase.PATIENTS, number, self._total))
+            self._on_step(Progress(Phase.PATIENTS, number, max(number, total)))
             if isinstance(found, SkippedGrant):
                 self.skipped.append(found)
             else:
-                self._shown.add(found.grant)
+                self._expected.pop(found.grant, None)
                 yield found
 
-    def add_withheld(self) -> None:
-        """Name what the key service did not show although the vault does. Raises a `TransportError`."""
-        self.skipped += find_withheld(self._session, self._shown)
+    def name_missing(self, reason: str) -> None:
+        """Name, with `reason`, what was expected and did not come."""
+        self.skipped += [SkippedGrant(record, grant, reason) for grant, record in self._expected.items()]
 
 
 def _reseal(

@@ -84,23 +84,20 @@ def load_patients(session: Session) -> Iterator[Patient | SkippedGrant]:
             after = then
 
 
-def find_withheld(session: Session, shown: set[StatementHash]) -> list[SkippedGrant]:
-    """The grants to read compartments that the vault shows, and that are not among those `shown` by the key service.
+def load_at_vault(session: Session) -> dict[StatementHash, RecordId]:
+    """The grants to read compartments that the vault shows, with their records: how many there should be.
 
-    A view of which a part is missing is never taken for the whole. Raises a `TransportError`.
+    A view of which a part is missing is never taken for the whole. Raises a `TransportError` or `VerificationError`.
     """
-    withheld: list[SkippedGrant] = []
-    for text in ask_as_registered(session, lambda: load_shown(session.vault)):
-        try:
-            grant = Signed.parse(text, Grant)
-        except ProtocolError as error:
-            withheld.append(SkippedGrant(None, None, f"the vault shows a grant that is none ({error})"))
-            continue
-        is_of_use = grant.body.permission is Permission.READ and grant.body.compartments
-        if is_of_use and grant.hash not in shown:
-            reason = "the key service does not show this grant, which the vault shows: try again, then ask its operator"
-            withheld.append(SkippedGrant(grant.body.record, grant.hash, reason))
-    return withheld
+    try:
+        shown = [Signed.parse(text, Grant) for text in ask_as_registered(session, lambda: load_shown(session.vault))]
+    except ProtocolError as error:
+        raise VerificationError(f"the vault shows a grant that is none ({error}): ask its operator") from error
+    return {
+        grant.hash: grant.body.record
+        for grant in shown
+        if grant.body.permission is Permission.READ and grant.body.compartments
+    }
 
 
 def _fetch(session: Session, after: StatementHash | None) -> AccessesPage:

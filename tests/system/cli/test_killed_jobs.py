@@ -46,7 +46,7 @@ def die(person: Person, number: int, *words: object) -> int:
 
 
 def deaths(person: Person, *words: object) -> Iterator[int]:
-    """Let a command die at every seventh request or file, until it lives to its end; the caller runs it again each time.
+    """Let a command die at every seventh request or file, until it lives; the caller runs it again each time.
 
     Yields how far it had come; what the caller does then is done after each death, and at the end.
     """
