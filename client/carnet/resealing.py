@@ -25,8 +25,8 @@ from carnet_protocol.statements import Identity, Signed
 
 SEALED_KEYS_PATH: Final = "/v1/inbox/sealed-keys"
 OPENED_PATH: Final = "/v1/inbox/sealed-keys/opened"
-_KEYS_AT_ONCE: Final = 500
-"""Half of what a request may carry: whoever else writes at the key service waits for one request at a time."""
+_KEYS_AT_ONCE: Final = 200
+"""A fifth of what a request may carry: whoever else writes at the key service waits for one request at a time."""
 
 _NOT_KEPT: Final = "the key service does not keep keys under this grant any more: the patient may have ended it"
 _LOST: Final = "the key service does not give back a key that it was just given: the older copies stay; run this again"
