@@ -25,7 +25,7 @@ from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
-from carnet_keyservice.sealed_keys.routes import router as sealed_keys_router
+from carnet_keyservice.sealed_keys.routes import make_sealed_keys_router
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets, require_master_keys
 from carnet_keyservice.status import count_all
@@ -117,7 +117,7 @@ def create_app(
         make_officers_router(deployment, count_all),
         recovery_router,
         make_locks_router(deployment, keys, secrets.server_key),
-        sealed_keys_router,
+        make_sealed_keys_router(deployment),
         make_releases_router(deployment, keys),
     ]
 

@@ -1,6 +1,6 @@
 """Bodies of requests and answers of both servers (spec `api.md`). Defined here and nowhere else."""
 
-from carnet_protocol.api.access import AccessView, GrantsView, Inbox, InboxEntry
+from carnet_protocol.api.access import AccessesPage, AccessView, GrantsView, Inbox, InboxEntry
 from carnet_protocol.api.capsules import Capsule, CapsulesPage, CapsuleSwap
 from carnet_protocol.api.documents import (
     Deposit,
@@ -37,6 +37,7 @@ from carnet_protocol.api.rotation import (
     SwapsAnswer,
     SwapsUpdate,
 )
+from carnet_protocol.api.sealed_keys import OpenedKey, OpenedKeys, ResealedKeys, SealedKeysPage, StandingKeys
 from carnet_protocol.api.service import Accepted, CardView, ErrorAnswer, ErrorBody
 from carnet_protocol.api.statements import LockView, RecordUpdate, SealedKey, SealedKeysView
 from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, UploadView
@@ -44,6 +45,7 @@ from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, U
 __all__ = [
     "Accepted",
     "AccessView",
+    "AccessesPage",
     "Capsule",
     "CapsuleSwap",
     "CapsulesPage",
@@ -72,6 +74,8 @@ __all__ = [
     "OldCapsule",
     "OldCapsulesPage",
     "OldCapsulesQuery",
+    "OpenedKey",
+    "OpenedKeys",
     "OpenedVersion",
     "OuterLockSwap",
     "OwnDepositsPage",
@@ -90,10 +94,13 @@ __all__ = [
     "ReleaseRequest",
     "ResealDeposit",
     "ResealDeposits",
+    "ResealedKeys",
     "SealedKey",
+    "SealedKeysPage",
     "SealedKeysView",
     "ServerStatus",
     "ShownLock",
+    "StandingKeys",
     "SwapOutcome",
     "SwapsAnswer",
     "SwapsUpdate",
