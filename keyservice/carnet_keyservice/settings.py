@@ -27,6 +27,8 @@ class KeyServiceSettings(ServerSettings):
     """Region of the account whose KMS is asked."""
     aws_kms_endpoint_url: Origin | None = None
     """Origin of a private endpoint, by TLS but on loopback; none for AWS's own."""
+    vault_authority: Path | None = None
+    """PEM file of the certificate authority that the vault's certificate is from; those of this machine by default."""
     backup_horizon_days: Annotated[int, Field(ge=0, le=3660)] = 90
     """How long backups of the database are kept: a retired key is destroyed no sooner."""
     master_key_days: Annotated[int, Field(ge=1, le=3660)] = 365

@@ -262,6 +262,7 @@ def _make_vault(own: Deployment, engine: Engine, root: Path, clock: MovableClock
         engine,
         LocalStore(FilesystemStore(root / "objects", urls), urls),
         make_log(log, "debug"),
+        server_key=own.vault.key,
         clock=clock,
     )
     return TestClient(vault.app, base_url=own.vault.origin, client=("192.0.2.1", 4711))

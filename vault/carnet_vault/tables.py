@@ -147,6 +147,7 @@ capsules = _table(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
     Index(None, "compartment_statement"),
+    Index("ix_capsules_lock_statement", "record", "lock_statement", "document", "version", "role"),
 )
 personal_capsules = _table(
     "personal_capsules",
@@ -165,4 +166,5 @@ personal_capsules = _table(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
     Index("ix_personal_capsules_grant", "grant", "document", "version"),
+    Index("ix_personal_capsules_lock_statement", "record", "lock_statement", "document", "version", "grant", "role"),
 )

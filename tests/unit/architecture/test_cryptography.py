@@ -51,6 +51,7 @@ SEALING_MODULES = {
 SIGNING = ["nacl.signing", "joserfc", "http_message_signatures", "cryptography.hazmat.primitives.asymmetric"]
 SIGNING_MODULES = {
     "protocol/carnet_protocol/signing.py": ["nacl.signing", "joserfc"],
+    "protocol/carnet_protocol/answers.py": ["http_message_signatures"],
     "protocol/carnet_protocol/requests.py": ["http_message_signatures"],
 }
 

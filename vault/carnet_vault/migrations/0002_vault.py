@@ -146,6 +146,12 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_capsules_compartment_statement", "capsules", ["compartment_statement"], unique=False)
+    op.create_index(
+        "ix_capsules_lock_statement",
+        "capsules",
+        ["record", "lock_statement", "document", "version", "role"],
+        unique=False,
+    )
     op.create_table(
         "personal_capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -170,3 +176,9 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_personal_capsules_grant", "personal_capsules", ["grant", "document", "version"], unique=False)
+    op.create_index(
+        "ix_personal_capsules_lock_statement",
+        "personal_capsules",
+        ["record", "lock_statement", "document", "version", "grant", "role"],
+        unique=False,
+    )
