@@ -83,11 +83,15 @@ class Ward:
 
 
 @contextlib.contextmanager
-def running_ward(folder: Path, *, keyservice_database: str | None = None) -> Iterator[Ward]:
+def running_ward(
+    folder: Path, *, keyservice_database: str | None = None, vault_database: str | None = None
+) -> Iterator[Ward]:
     """Both servers, empty, with their files in `folder`."""
     environment = dict(_RATES)
     if keyservice_database is not None:
         environment["CARNET_KEYSERVICE_DATABASE_URL"] = keyservice_database
+    if vault_database is not None:
+        environment["CARNET_VAULT_DATABASE_URL"] = vault_database
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:

@@ -3,7 +3,6 @@
 FILE is the key service's settings; of all records with a lock, this worker takes every OF-th, in batches.
 """
 
-import cProfile
 import os
 import sys
 import time
@@ -41,17 +40,11 @@ def main(file: str, turn: str, of: str) -> None:
         sys.stdout.flush()
         sys.stdin.readline()
         start, swapped, processor = time.perf_counter(), 0, time.process_time()
-        profile = cProfile.Profile() if os.environ.get("CARNET_BENCH_PROFILE") else None
-        if profile:
-            profile.enable()
         for first in range(0, len(own), BATCH):
             for rotated in rotator.rotate(own[first : first + BATCH], order):
                 if rotated.state is not RecordState.ROTATED or rotated.left:
                     raise AssertionError(f"internal: {rotated.state}")
                 swapped += rotated.swapped
-        if profile:
-            profile.disable()
-            profile.dump_stats(os.environ["CARNET_BENCH_PROFILE"])
         seconds = time.perf_counter() - start
         processor = time.process_time() - processor
         sys.stdout.write(f"{swapped} {seconds} {processor}\n")

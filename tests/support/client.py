@@ -111,11 +111,11 @@ class ClientWorld:
     sessions: list[Session] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path, *, seed: str = "client") -> Self:
-        """Both servers, empty."""
+    def make(cls, root: Path, *, seed: str = "client", engines: dict[ServerName, Engine] | None = None) -> Self:
+        """Both servers, empty: on SQLite in `root`, or on the migrated databases of `engines`."""
         own = Deployment.make(Dice(seed))
         clock = MovableClock()
-        engines = {
+        engines = engines or {
             ServerName.VAULT: _migrated(root / "vault.sqlite", VAULT_REVISIONS),
             ServerName.KEYSERVICE: _migrated(root / "keyservice.sqlite", KEYSERVICE_REVISIONS),
         }

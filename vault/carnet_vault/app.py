@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 from structlog.typing import FilteringBoundLogger
 
 from carnet_protocol.signing import Signer
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
+from carnet_server.counting import count_rows
 from carnet_server.deployment import Deployment
 from carnet_server.directory.routes import make_directory_router
 from carnet_server.events.queries import find_newest_time
@@ -95,7 +96,7 @@ def create_app(
         make_records_router(deployment, VaultEffects()),
         make_grants_router(deployment),
         events_router,
-        make_officers_router(deployment, count_rows),
+        make_officers_router(deployment, count_all),
         make_uploads_router(deployment, port),
         make_deposits_router(deployment, port),
         make_documents_router(deployment, port),
@@ -109,10 +110,7 @@ def create_app(
     return Vault(make_app(chassis, title="Carnet vault", routers=routers), chassis)
 
 
-def count_rows(connection: Connection, now: int) -> dict[str, int]:
+def count_all(connection: Connection, now: int) -> dict[str, int]:
     """The vault in numbers, for its officers."""
     del now
-    return {
-        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in (documents, versions, objects, uploads)
-    }
+    return {table.name: count_rows(connection, table) for table in (documents, versions, objects, uploads)}

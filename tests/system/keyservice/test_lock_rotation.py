@@ -7,6 +7,7 @@ import pytest
 
 from carnet_keyservice.lock_rotation import RecordState
 from carnet_keyservice.vault import open_vault_http
+from tests.support.keyservice_process import working
 from tests.support.live import Keeping, LiveWorld
 from tests.support.lock_rotation import rotating
 from tests.support.postgres import PostgresCluster
@@ -83,3 +84,38 @@ def test_a_vault_that_dies_in_the_midst_is_gone_on_with(world: LiveWorld, tmp_pa
         assert rotation.used(story.record) == {2: 8}
         story.require_all_open()
         rotation.rotator.vault.close()
+
+
+def test_an_operator_rotates_locks_by_the_command_and_may_abort(world: LiveWorld, tmp_path: Path) -> None:
+    """The programs that run do it; the command writes down what is wanted, and looks on."""
+    program = world.keyservice_program
+    assert program is not None
+    workers = 0 if program.database_url.startswith("sqlite") else 2
+    with rotating(world, http=open_vault_http(None), page=3) as rotation, working(program, workers):
+        story = Story.begin(world, tmp_path, rotation)
+        rotation.rotator.vault.close()
+        assert program.run_json("rotate", "suite", "--grace", "0")[1]["total"] == 0
+        assert rotation.used(story.record) == {1: 8}
+        code, plan = program.run_json("rotate", "locks", "--dry-run")
+        assert (code, plan["can_begin"], plan["total"]) == (0, True, 1)
+        code, done = program.run_json("rotate", "locks", "--grace", "0")
+        assert (code, done["state"], done["skipped_now"]) == (0, "finished", 0), done
+        assert rotation.used(story.record) == {2: 8}
+        story.require_all_open()
+        assert program.run_json("keys", "list")[1]["record_locks"] == {
+            "newest": 1,
+            "superseded": 0,
+            "retired": 1,
+            "destroyed": 0,
+        }
+        vault = world.vault_program
+        assert vault is not None
+        vault.kill()
+        done = program.run_json("rotate", "locks", "--grace", "0")[1]
+        assert done["state"] == "paused"
+        assert "cannot be reached" in done["problem"]
+        vault.start()
+        assert program.run_json("rotate", "abort")[1]["state"] == "aborted"
+        story.require_all_open()
+    for each in (vault, program):
+        assert each.run("fsck").returncode == 0

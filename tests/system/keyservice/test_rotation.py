@@ -4,7 +4,6 @@ The commands are those of the runbook; the programs are real, on SQLite alone an
 """
 
 import contextlib
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from carnet_server.clock import system_clock
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.writer import Writer
 from tests.support.keyservice import KeyServiceStory, accept
-from tests.support.keyservice_process import KeyServiceProcess
+from tests.support.keyservice_process import KeyServiceProcess, working
 from tests.support.people import Dice
 from tests.support.tables import unchanged
 
@@ -37,23 +36,6 @@ def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyServi
         made.start()
         with working(made, 2 if url else 0):
             yield made
-
-
-@contextlib.contextmanager
-def working(process: KeyServiceProcess, count: int) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many workers beside `process`."""
-    workers = [subprocess.Popen(process.command("work"), stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    try:
-        for worker in workers:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == "carnet-keyservice works\n"
-        yield workers
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.wait(60)
-            assert worker.stdout is not None
-            worker.stdout.close()
 
 
 @pytest.fixture
@@ -106,7 +88,7 @@ def begin(process: KeyServiceProcess, *, grace: int) -> None:
 
 def test_a_rotation_by_the_book_while_releases_go_on(process: KeyServiceProcess, story: KeyServiceStory) -> None:
     code, plan = process.run_json("rotate", "master", "--dry-run")
-    assert (code, plan["can_begin"], plan["locks"], plan["active_version"]) == (0, True, 2, 1)
+    assert (code, plan["can_begin"], plan["total"], plan["active_version"]) == (0, True, 2, 1)
     with releasing(story) as statuses:
         code, done = process.run_json("rotate", "master", "--grace", "0")
     assert (code, done["state"], done["old_version"], done["new_version"]) == (0, "finished", 1, 2)

@@ -36,10 +36,10 @@ from carnet_server.deployment import Moment
 from carnet_server.officers.accept import enrol_officer
 from carnet_server.tables import events as logged
 from carnet_server.writer import Writer
-from carnet_vault.gc.queries import strip_documents
+from carnet_vault.gc.queries import Removed, strip_documents
 from carnet_vault.tables import capsules, personal_capsules
 from tests.support.parcels import Parcel, swap
-from tests.support.people import DAY, Dice, make_person
+from tests.support.people import DAY, NOW, Dice, make_person
 from tests.support.records import make_lock
 from tests.support.vault import VaultStory, code, nothing_changes
 from tests.support.vault_rotation import (
@@ -406,7 +406,7 @@ def test_a_tombstone_leaves_its_capsules_to_rotation_until_they_are_collected(sq
     assert sqlite_story.update(tombstone).status_code == 200
     assert rotating.old() == before
     with sqlite_story.world.engine.begin() as connection:
-        strip_documents(connection, [(sqlite_story.record, rotating.parcels[0].document)])
+        strip_documents(connection, [Removed(NOW, sqlite_story.record, rotating.parcels[0].document)])
     assert {each.document for each in rotating.old()} == {rotating.parcels[1].document}
 
 
