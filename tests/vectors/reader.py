@@ -231,7 +231,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "receipt": {"server": HASH, "index": "int0", "time": "time", "leaf": HASH},
     "rotation-report": {
-        "keyservice": HASH, "job": ID16, "rotates": "master locks suite", "outcome": "finished aborted", "by": "hash?",
+        "keyservice": HASH, "job": ID16, "rotates": "master locks suite destruction",
+        "outcome": "finished aborted", "by": "hash?",
         "begun_at": "time", "ended_at": "time", "old_version": "int1?", "new_version": "int1?", "total": "int0",
         "done": "counts", "skipped": "counts", "old_references": "int0",
     },

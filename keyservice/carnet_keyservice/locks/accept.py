@@ -1,6 +1,6 @@
 """Making, issuing and retiring locks, in one transaction with the event that says so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carnet_keyservice.locks import decide, queries
 from carnet_keyservice.locks.queries import RecordLock, SealedLock
@@ -44,7 +44,10 @@ def make_lock(moment: Moment, maker: LockMaker, sealed: SealedLock, server_key: 
     require_patient(find_person(connection, lock.record.patient()))
     if decide.decide_next_version(queries.find_newest_lock(connection, lock.record)) != lock.version:
         raise ConflictError("lock_not_next")
-    if not find_sealing_versions(connection) <= {seal.master_key_version for seal in sealed.seals}:
+    sealing = find_sealing_versions(connection)
+    # A seal under a key that is not in use is kept by nobody: it would hold up the destruction of that key.
+    sealed = replace(sealed, seals=tuple(seal for seal in sealed.seals if seal.master_key_version in sealing))
+    if sealing != {seal.master_key_version for seal in sealed.seals}:
         raise ConflictError("master_key_changed_meanwhile")
     signed = _sign(moment, lock, server_key)
     event = moment.log(

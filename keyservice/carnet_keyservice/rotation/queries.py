@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from carnet_keyservice.errors import MovedOnError
 from carnet_keyservice.rotation.job import (
     ENDED,
     SHARDS,
@@ -78,6 +79,17 @@ def update_job(connection: Connection, job: Job, **changes: str | int | None) ->
         .values(**values)
     )
     return done.rowcount == 1
+
+
+def require_current(connection: Connection, job: Job) -> None:
+    """Hold `job` where it is until this transaction ends. Raises `MovedOnError` where it is elsewhere already.
+
+    Whoever comes late writes and deletes nothing: what a phase of before planned may be what the next one needs.
+    """
+    here = jobs.c.job == job.id, jobs.c.state == job.state.value, jobs.c.phase == job.phase.value
+    # On SQLite transactions that write come one after the other, and a lock of rows is not known.
+    if connection.execute(select(jobs.c.job).where(*here).with_for_update(read=True)).first() is None:
+        raise MovedOnError
 
 
 def begin_shards(connection: Connection, job: JobId, phase: Phase) -> None:

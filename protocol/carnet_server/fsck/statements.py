@@ -12,6 +12,7 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, Sta
 from carnet_protocol.statements import (
     KINDS,
     Attestation,
+    Destruction,
     Device,
     Identity,
     Lock,
@@ -25,6 +26,7 @@ from carnet_protocol.statements import (
 )
 from carnet_server.deployment import Deployment
 from carnet_server.fsck.finding import Finding
+from carnet_server.officers.queries import load_officers
 from carnet_server.statements.parse import AnyStatement
 from carnet_server.tables import devices, events, identities, statements
 
@@ -40,6 +42,7 @@ class Signers:
     registrars: Mapping[Fingerprint, Ed25519PublicKey]
     chains: dict[IdentityHash, list[Signed[Identity]]] = field(default_factory=dict)
     devices: dict[StatementHash, tuple[IdentityHash, Ed25519PublicKey]] = field(default_factory=dict)
+    officers: dict[Fingerprint, Ed25519PublicKey] = field(default_factory=dict)
 
     @classmethod
     def load(cls, connection: Connection, deployment: Deployment) -> "Signers":
@@ -57,6 +60,8 @@ class Signers:
                 continue  # reported where each statement is checked
         for row in connection.execute(select(devices)):
             signers.devices[row.hash] = (row.identity, row.device_key)
+        for officer in load_officers(connection):
+            signers.officers[officer.fingerprint] = Ed25519PublicKey(officer.public_key.raw)
         return signers
 
     def roots(self, identity: IdentityHash) -> list[Ed25519PublicKey]:
@@ -121,6 +126,9 @@ def find_keys(  # noqa: PLR0911  one return for each kind
             return signers.device(body.device, body.author)
         case Tombstone():
             return signers.device(body.device, body.by)
+        case Destruction():
+            officer = signers.officers.get(body.officer)
+            return [] if officer is None else [officer]
         case _:
             return signers.device(body.device, body.record.patient())
 
