@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from carnet_protocol.ids import Fingerprint
 from carnet_server.authentication import Authenticator
 from carnet_server.clock import Clock, ClockGuard, system_clock
-from carnet_server.database import reader
+from carnet_server.database import overwrite_deleted, reader
 from carnet_server.metrics import Metrics
 from carnet_server.migrations import check_migrated
 from carnet_server.nonces import Nonces
@@ -52,8 +52,9 @@ class Chassis:
     needs: Sequence[Callable[[], None]]
 
     def start(self) -> None:
-        """Check that all is there, then take works. Raises what `check_ready` raises."""
+        """Check that all is there, finish what a cut left of deleted rows, then take works. Raises what `check_ready` raises."""
         self.check_ready()
+        overwrite_deleted(self.engine)
         self.writer.start()
 
     def stop(self) -> None:

@@ -24,6 +24,8 @@ from carnet_server.errors import BusyError, CommitError, NoSpaceError, RefusalEr
 
 POOL_SIZE: Final = 16
 BUSY_SECONDS: Final = 10
+_CUT_MILLISECONDS: Final = 200
+"""How long cutting the log ahead waits for readers, while writers wait for it."""
 _STATEMENT_MILLISECONDS: Final = 30_000
 _READ_ONLY: Final = "carnet_read_only"
 _SERIALIZATION_FAILURES: Final = frozenset({"40001", "40P01"})
@@ -114,6 +116,27 @@ def reader(engine: Engine) -> Iterator[Connection]:
         if refusal is None:
             raise
         raise refusal from error
+
+
+def overwrite_deleted(engine: Engine) -> None:
+    """Have what was deleted gone from the files of the database, as far as that can be done now.
+
+    SQLite overwrites what it deletes, but the log ahead of the database goes on holding older pages until it is cut. It
+    is cut unless somebody reads just then; then it is the next time. On PostgreSQL nothing is done (`limits.md`).
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with contextlib.closing(engine.raw_connection()) as pooled:
+        driver = pooled.driver_connection
+        if not isinstance(driver, sqlite3.Connection):
+            raise AssertionError("internal: a SQLite engine without a SQLite connection")  # noqa: TRY004  STYLE 32
+        driver.execute(f"PRAGMA busy_timeout = {_CUT_MILLISECONDS}")
+        try:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError:
+            return
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
 
 def is_retriable(error: Exception) -> bool:

@@ -63,6 +63,8 @@ uploads = _table(
     _whole("begun_at"),
     UniqueConstraint("object"),
     Index(None, "by"),
+    Index(None, "grant"),
+    Index(None, "record"),
     Index(None, "begun_at"),
 )
 
@@ -73,6 +75,7 @@ objects = _table(
     _id("record", RecordId, to="people.identity"),
     _whole("size"),
     _whole("retired_at", null=True),
+    Index(None, "record"),
     Index(None, "retired_at"),
 )
 
@@ -81,6 +84,14 @@ orphans = _table(
     "orphans",
     _word("name", key=True),
     _whole("seen_at"),
+)
+
+# Objects of records that were erased, and uploads under way of theirs, by their tokens: to be removed from the store at
+# once. A row goes once its object is gone.
+erased_objects = _table(
+    "erased_objects",
+    _word("name", key=True),
+    _word("token", null=True),
 )
 
 # Lock statements of the key service under which capsules came.
@@ -104,6 +115,7 @@ documents = _table(
     _id("compartment", CompartmentId),
     _whole("listed", null=True),
     _whole("tombstoned_at", null=True),
+    Index(None, "head_manifest"),
     Index(None, "record", "author", "document"),
     Index(None, "tombstoned_at"),
 )
@@ -127,6 +139,8 @@ versions = _table(
     ForeignKeyConstraint(["object"], ["objects.name"]),
     UniqueConstraint("manifest"),
     UniqueConstraint("object"),
+    Index(None, "grant"),
+    Index(None, "reseal"),
 )
 
 # Capsules by their place: each version has one per role for its compartment, and one per role for each single-document
@@ -147,6 +161,7 @@ capsules = _table(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
     Index(None, "compartment_statement"),
+    Index(None, "lock_statement"),
 )
 personal_capsules = _table(
     "personal_capsules",
@@ -165,4 +180,5 @@ personal_capsules = _table(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
     Index("ix_personal_capsules_grant", "grant", "document", "version"),
+    Index(None, "lock_statement"),
 )

@@ -8,6 +8,7 @@ from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
 from carnet_server.errors import ConflictError, RefusedError
 from carnet_server.events import LoggedEvent, NewEvent, find_event
+from carnet_server.grants import authorise_patient
 from carnet_server.people.queries import find_person
 from carnet_server.principals import Principal
 from carnet_server.records.decide import require_patient
@@ -17,9 +18,10 @@ from carnet_server.statements import store_statement
 def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
-    Raises `ConflictError` if another request made that version meanwhile.
+    Raises `ConflictError` if another request made that version meanwhile, or what `authorise_patient` raises.
     """
     connection = moment.connection
+    authorise_patient(connection, principal, sealed.record)
     require_patient(find_person(connection, sealed.record.patient()))
     if decide.decide_next_version(queries.find_newest_lock(connection, sealed.record)) != sealed.version:
         raise ConflictError("lock_not_next")
@@ -59,6 +61,7 @@ def reissue_statement(moment: Moment, record: RecordId, server_key: Signer) -> s
 def retire_lock(moment: Moment, principal: Principal, record: RecordId, version: int) -> LoggedEvent:
     """Release nothing under the lock `version` from this transaction on. Once more is answered as before."""
     connection = moment.connection
+    authorise_patient(connection, principal, record)
     lock = decide.decide_retirement(
         queries.find_lock(connection, record, version), newest=queries.find_newest_lock(connection, record)
     )

@@ -65,6 +65,12 @@ class LockKeys:
                 self._open.popitem(last=False)
         return key
 
+    def forget(self, record: RecordId) -> None:
+        """Keep no private half of `record` in memory any more."""
+        with self._mutex:
+            for name in [name for name in self._open if name[0] == record]:
+                del self._open[name]
+
 
 def open_sealed_lock(provider: MasterKeyProvider, lock: SealedLock) -> LockKey:
     """The private half of `lock`, checked against its public half. Raises `MasterKeyError` or `SealedError`."""

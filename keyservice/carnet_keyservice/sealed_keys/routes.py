@@ -2,6 +2,8 @@
 
 from types import NoneType
 
+from sqlalchemy import Connection
+
 from carnet_keyservice.sealed_keys.queries import load_copies
 from carnet_protocol.api import SealedKeysView
 from carnet_protocol.errors import ErrorCode
@@ -24,7 +26,10 @@ router = Router()
 )
 def read_sealed_keys(call: SignedCall[None], record: RecordId, statement: StatementHash) -> SealedKeysView:
     """The patient's own copies of the key of `statement`, published or not."""
-    authorise_patient(call.principal, record)
-    return call.read(
-        lambda connection, _: SealedKeysView(sealed_keys=load_copies(connection, record, statement, grant=None))
-    )
+
+    def load(connection: Connection, now: int) -> SealedKeysView:
+        del now
+        authorise_patient(connection, call.principal, record)
+        return SealedKeysView(sealed_keys=load_copies(connection, record, statement, grant=None))
+
+    return call.read(load)

@@ -19,7 +19,7 @@ from carnet_protocol.api.officers import OfficerEntry, OfficerUpdate, ServerStat
 from carnet_protocol.api.people import DirectoryUpdate, PeopleUpdate, PersonBundle, PersonView, RecoveryView
 from carnet_protocol.api.releases import ReleaseAnswer, ReleaseItem, ReleaseKind, ReleaseRequest
 from carnet_protocol.api.service import Accepted, CardView, ErrorAnswer, ErrorBody
-from carnet_protocol.api.statements import LockView, RecordUpdate, SealedKey, SealedKeysView
+from carnet_protocol.api.statements import ErasureUpdate, LockView, RecordUpdate, SealedKey, SealedKeysView
 from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, UploadView
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Deposits",
     "DirectoryUpdate",
     "DocumentsPage",
+    "ErasureUpdate",
     "ErrorAnswer",
     "ErrorBody",
     "Event",

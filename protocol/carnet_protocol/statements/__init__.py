@@ -10,7 +10,7 @@ from carnet_protocol.statements.directory import Attestation, Profession, Revoca
 from carnet_protocol.statements.documents import Manifest, Reseal, Tombstone, TombstoneReason
 from carnet_protocol.statements.grants import Grant, Permission, Purpose, Revocation
 from carnet_protocol.statements.people import Device, Identity, Recovery, Removal, Role
-from carnet_protocol.statements.records import Closing, Compartment, Filing, Lock
+from carnet_protocol.statements.records import Closing, Compartment, Erasure, Filing, Lock
 
 KINDS: dict[str, type[Statement]] = {
     kind.typ(): kind
@@ -26,6 +26,7 @@ KINDS: dict[str, type[Statement]] = {
         Closing,
         Lock,
         Filing,
+        Erasure,
         Manifest,
         Tombstone,
         Reseal,
@@ -42,6 +43,7 @@ __all__ = [
     "Closing",
     "Compartment",
     "Device",
+    "Erasure",
     "Filing",
     "Grant",
     "Identity",

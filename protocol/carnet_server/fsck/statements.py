@@ -13,6 +13,7 @@ from carnet_protocol.statements import (
     KINDS,
     Attestation,
     Device,
+    Erasure,
     Identity,
     Lock,
     Manifest,
@@ -26,7 +27,7 @@ from carnet_protocol.statements import (
 from carnet_server.deployment import Deployment
 from carnet_server.fsck.finding import Finding
 from carnet_server.statements.parse import AnyStatement
-from carnet_server.tables import devices, events, identities, statements
+from carnet_server.tables import devices, erasures, events, identities, statements
 
 _BY_NAME = {kind.KIND: kind for kind in KINDS.values()}
 _ROWS_AT_ONCE = 1000
@@ -75,7 +76,9 @@ def check_statements(connection: Connection, signers: Signers) -> Iterator[Findi
     1. It is a statement of the kind of its row, and its hash is the row's.
     2. One of the keys that may sign it did.
     3. The event that accepted it names it.
+    4. It is not about a record that was erased, but for the erasure itself.
     """
+    erased = set(connection.execute(select(erasures.c.record)).scalars())
     rows = connection.execute(
         select(statements, events.c.body).outerjoin(events, events.c.position == statements.c.event)
     )
@@ -95,6 +98,9 @@ def check_statements(connection: Connection, signers: Signers) -> Iterator[Findi
         # 3
         if not _names(row, signed.hash):
             yield Finding("statement_not_logged", where)
+        # 4
+        if getattr(signed.body, "record", None) in erased and not isinstance(signed.body, Erasure):
+            yield Finding("statement_of_an_erased_record", where)
 
 
 def find_keys(  # noqa: PLR0911  one return for each kind
@@ -115,6 +121,8 @@ def find_keys(  # noqa: PLR0911  one return for each kind
             return [] if registrar is None else [registrar]
         case Succession():
             return signers.roots(body.predecessor)
+        case Erasure():
+            return signers.roots(body.record.patient())
         case Lock():
             return [signers.keyservice]
         case Manifest():

@@ -18,6 +18,7 @@ from carnet_protocol.statements import (
     Closing,
     Compartment,
     Device,
+    Erasure,
     Filing,
     Grant,
     Identity,
@@ -149,6 +150,7 @@ STATEMENTS: dict[str, Statement] = {
             device=HASH,
             issued_at=NOW,
         ),
+        Erasure(record=RECORD, vault=FINGERPRINT, keyservice=FINGERPRINT, issued_at=NOW),
         Manifest(
             suite=SUITE,
             record=RECORD,

@@ -29,6 +29,13 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "erased_objects",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name="pk_erased_objects"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "documents",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -51,6 +58,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index("ix_documents_tombstoned_at", "documents", ["tombstoned_at"], unique=False)
+    op.create_index("ix_documents_head_manifest", "documents", ["head_manifest"], unique=False)
     op.create_table(
         "locks",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
@@ -74,6 +82,7 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_objects_retired_at", "objects", ["retired_at"], unique=False)
+    op.create_index("ix_objects_record", "objects", ["record"], unique=False)
     op.create_table(
         "uploads",
         sa.Column("upload", sa.LargeBinary(), nullable=False),
@@ -94,6 +103,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_uploads_begun_at", "uploads", ["begun_at"], unique=False)
     op.create_index("ix_uploads_by", "uploads", ["by"], unique=False)
+    op.create_index("ix_uploads_grant", "uploads", ["grant"], unique=False)
+    op.create_index("ix_uploads_record", "uploads", ["record"], unique=False)
     op.create_table(
         "versions",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -121,6 +132,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("object", name="uq_versions_object"),
         sqlite_strict=True,
     )
+    op.create_index("ix_versions_grant", "versions", ["grant"], unique=False)
+    op.create_index("ix_versions_reseal", "versions", ["reseal"], unique=False)
     op.create_table(
         "capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -146,6 +159,7 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_capsules_compartment_statement", "capsules", ["compartment_statement"], unique=False)
+    op.create_index("ix_capsules_lock_statement", "capsules", ["lock_statement"], unique=False)
     op.create_table(
         "personal_capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -170,3 +184,4 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_personal_capsules_grant", "personal_capsules", ["grant", "document", "version"], unique=False)
+    op.create_index("ix_personal_capsules_lock_statement", "personal_capsules", ["lock_statement"], unique=False)
