@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from carnet_keyservice import tables
 from carnet_keyservice.effects import KeyServiceEffects
+from carnet_keyservice.erasures.memory import forgetting
 from carnet_keyservice.erasures.queries import delete_keys
 from carnet_keyservice.locks.keys import LockKeys
 from carnet_keyservice.locks.queries import find_newest_statement
@@ -106,7 +107,8 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await run_in_threadpool(require_master_keys, engine, chassis.writer, secrets.master_keys)
-        yield
+        async with forgetting(engine, keys):
+            yield
 
     return KeyService(make_app(chassis, title="Carnet key service", routers=routers, lifespan=lifespan), chassis)
 

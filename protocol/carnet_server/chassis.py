@@ -52,7 +52,7 @@ class Chassis:
     needs: Sequence[Callable[[], None]]
 
     def start(self) -> None:
-        """Check that all is there, finish what a cut left of deleted rows, then take works. Raises what `check_ready` raises."""
+        """Check that all is there, overwrite what was deleted, then take works. Raises what `check_ready` raises."""
         self.check_ready()
         overwrite_deleted(self.engine)
         self.writer.start()

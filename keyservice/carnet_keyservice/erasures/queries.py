@@ -4,17 +4,20 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete
 
-from carnet_keyservice.tables import lock_statements, record_locks, sealed_keys
+from carnet_keyservice.tables import lock_seals, lock_statements, record_locks, sealed_keys
 from carnet_protocol.ids import RecordId
 
 _KEYS: Final = tuple(
-    delete(table).where(table.c.record == bindparam("of")) for table in (sealed_keys, lock_statements, record_locks)
+    delete(table).where(table.c.record == bindparam("of"))
+    for table in (sealed_keys, lock_statements, lock_seals, record_locks)
 )
 """In an order in which no row refers to one that is gone."""
 
 
 def delete_keys(connection: Connection, record: RecordId) -> None:
-    """Delete the record's locks with their sealed seeds, and every sealed compartment key.
+    """Delete the record's locks with every seal of their seeds, and every sealed compartment key.
+
+    A seal refers to its lock: so none is put back by a rotation that read the lock before.
 
     Recovery statements stay: what they hold sealed is the person's account key, which opens nothing of the record any
     more, and without which nobody could finish an erasure that one server has not heard of.

@@ -7,9 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from carnet_keyservice.erasures.memory import forget_erased
 from carnet_keyservice.locks.keys import LockKeys
-from carnet_keyservice.tables import lock_statements, metadata, record_locks, recoveries, sealed_keys
+from carnet_keyservice.tables import lock_seals, lock_statements, metadata, record_locks, recoveries, sealed_keys
 from carnet_protocol.api import ErasureUpdate, ReleaseKind, ReleaseRequest
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import RecordId, StatementHash
@@ -56,7 +58,7 @@ def test_every_key_of_the_record_is_gone_and_the_person_stays(full: KeyServiceSt
     accept(erase(full, signed))
     with full.world.engine.connect() as connection:
         assert rows_of(connection, full.own.id) == {"erasures": 1, "event_records": 5}
-        for table in (record_locks, lock_statements, sealed_keys, grants):
+        for table in (record_locks, lock_seals, lock_statements, sealed_keys, grants):
             assert connection.execute(select(table)).all() == []
         kinds = set(connection.execute(select(statements.c.kind)).scalars())
         mine = {row.hash for row in connection.execute(select(identities)) if row.identity == full.alice.identity}
@@ -224,7 +226,7 @@ def test_lock_keys_forget_one_record_alone(story: KeyServiceStory) -> None:
     keys = LockKeys(story.world.master_keys)
     other = RecordId(bytes(32))
     for record, version in ((story.own.id, 1), (story.own.id, 2), (other, 1)):
-        keys.open(keys.make(record, version))
+        keys.open(keys.make(record, version, under=[1]))
     keys.forget(story.own.id)
     assert [keys.find((record, 1)) is None for record in (story.own.id, other)] == [True, False]
     assert keys.find((story.own.id, 2)) is None
@@ -233,13 +235,35 @@ def test_lock_keys_forget_one_record_alone(story: KeyServiceStory) -> None:
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_no_byte_of_a_key_is_left_in_the_files_of_the_database(full: KeyServiceStory, tmp_path: Path) -> None:
     with full.world.engine.connect() as connection:
-        needles = [bytes(seed) for seed in connection.execute(select(record_locks.c.sealed_seed)).scalars()]
+        needles = [bytes(seed) for seed in connection.execute(select(lock_seals.c.sealed_seed)).scalars()]
         needles += [bytes(sealed) for sealed in connection.execute(select(sealed_keys.c.sealed)).scalars()]
         kept = bytes(connection.execute(select(events.c.commitment).limit(1)).scalar_one().raw)
     assert all(_is_on_disk(tmp_path, needle) for needle in needles)
     accept(erase(full, full.own.erase()))
     assert not any(_is_on_disk(tmp_path, needle) for needle in needles)
     assert _is_on_disk(tmp_path, kept)
+
+
+def test_another_process_forgets_the_keys_of_an_erased_record_and_no_others(story: KeyServiceStory) -> None:
+    keys = LockKeys(story.world.master_keys)
+    other = RecordId(bytes(32))
+    for record in (story.own.id, other):
+        keys.open(keys.make(record, 1, under=[1]))
+    forget_erased(story.world.engine, keys)
+    assert set(keys.records()) == {story.own.id, other}
+    accept(erase(story, story.own.erase()))
+    forget_erased(story.world.engine, keys)
+    assert keys.records() == [other]
+
+
+def test_a_seal_that_a_rotation_made_meanwhile_is_not_put_back(story: KeyServiceStory) -> None:
+    with story.world.engine.connect() as connection:
+        seal = dict(connection.execute(select(lock_seals)).mappings().first() or {})
+    accept(erase(story, story.own.erase()))
+    with unchanged(story.world.engine):
+        with pytest.raises(IntegrityError), story.world.engine.begin() as connection:
+            connection.execute(insert(lock_seals), seal)
+        assert findings(story) == set()
 
 
 def _is_on_disk(folder: Path, needle: bytes) -> bool:
