@@ -15,6 +15,7 @@ class Step(StrEnum):
     CLOSE = "closing old epochs"
     RETIRE = "retiring the old record lock"
     REENCRYPT = "encrypting anew"
+    ERASE = "telling both servers"
 
 
 @dataclass(frozen=True, slots=True)
