@@ -15,7 +15,7 @@ import typer
 from sqlalchemy import Engine
 
 from carnet_keyservice import tables
-from carnet_keyservice.app import REVISIONS, create_app
+from carnet_keyservice.app import REVISIONS, create_app, run_alone, run_beside_workers
 from carnet_keyservice.errors import KeyServiceError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.settings import PREFIX, KeyServiceSettings
@@ -62,7 +62,9 @@ def serve_command(settings: SettingsFile = None) -> None:
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
                 require_master_keys(engine, writer, secrets.master_keys)
-            service = create_app(loaded, deployment, engine, secrets, make_server_log(loaded))
+            background = run_alone if engine.dialect.name == "sqlite" else run_beside_workers
+            log = make_server_log(loaded)
+            service = create_app(loaded, deployment, engine, secrets, log, background=background)
             serve(service.app, service.chassis, loaded)
 
 
