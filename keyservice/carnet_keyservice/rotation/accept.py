@@ -233,6 +233,19 @@ def begin_delete(moment: Moment, job: Job) -> bool:
     return True
 
 
+def end_grace(moment: Moment, version: int) -> None:
+    """Make the flip of the rotation that replaces `version` final at once. Raises `RotationError`."""
+    row = find_master_key(moment.connection, version)
+    job = find_unfinished(moment.connection)
+    if row is None:
+        raise RotationError(f"there is no master key {version}: see `keys list`")
+    if row.state in {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}:
+        return
+    if job is None or job.old != version or job.phase is not Phase.GRACE or job.state is not JobState.RUNNING:
+        raise RotationError(f"master key {version} is {row.state}: `rotate master` puts another in its place")
+    begin_delete(moment, job)
+
+
 def end_job(moment: Moment, job: Job, state: JobState, report: str) -> bool:
     """End `job`, with its signed report."""
     if state not in ENDED:

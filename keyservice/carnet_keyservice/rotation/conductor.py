@@ -117,7 +117,7 @@ def _prepare(shop: Workshop, job: Job) -> bool:
         made = shop.ring.provider(name).make(new)
         row = shop.decide(lambda moment: accept.bring_master_key(moment, chosen, made, provider=name))
     shop.ring.load(row)
-    waiting = shop.read(lambda connection: find_waiting(connection, new, now=shop.clock()))
+    waiting = shop.read(lambda connection: find_waiting(connection, new, begun_at=job.begun_at, now=shop.clock()))
     if waiting:
         return False
     return shop.decide(lambda moment: accept.begin_write(moment, chosen))

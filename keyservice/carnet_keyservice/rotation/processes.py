@@ -12,9 +12,13 @@ from carnet_keyservice.ids import ProcessId
 from carnet_keyservice.tables import process_keys, processes
 
 LOST_SECONDS: Final = 15
-"""A program that was not seen for so long is taken for dead."""
+"""A program that was not seen for so long, while a job is under way, is taken for dead."""
 SEEN_SECONDS: Final = 3
 """A program shows itself at least so often while a job is under way."""
+IDLE_SEEN_SECONDS: Final = 30
+"""And so often while none is."""
+IDLE_LOST_SECONDS: Final = 75
+"""What was not seen for so long does not run, whether a job is under way or not."""
 
 
 def enter(connection: Connection, process: ProcessId, program: str, *, now: int) -> None:
@@ -47,8 +51,12 @@ def note_key(connection: Connection, process: ProcessId, version: int, *, proble
         )
 
 
-def find_waiting(connection: Connection, version: int, *, now: int) -> list[tuple[str, str | None]]:
-    """The programs that run and have not loaded the master key `version`: which each is, and why not, if it said so."""
+def find_waiting(connection: Connection, version: int, *, begun_at: int, now: int) -> list[tuple[str, str | None]]:
+    """The programs that run and have not loaded the master key `version`: which each is, and why not, if it said so.
+
+    Until a program that was idle when the job began had time to show itself, it is waited for unseen.
+    """
+    lost = LOST_SECONDS if now - begun_at >= LOST_SECONDS else IDLE_LOST_SECONDS
     rows = connection.execute(
         select(processes.c.program, process_keys.c.problem)
         .outerjoin(
@@ -59,7 +67,7 @@ def find_waiting(connection: Connection, version: int, *, now: int) -> list[tupl
             ),
         )
         .where(
-            processes.c.seen_at >= now - LOST_SECONDS,
+            processes.c.seen_at >= now - lost,
             (process_keys.c.process.is_(None)) | (process_keys.c.problem.is_not(None)),
         )
         .order_by(processes.c.started_at, processes.c.process)
@@ -69,7 +77,7 @@ def find_waiting(connection: Connection, version: int, *, now: int) -> list[tupl
 
 def count_running(connection: Connection, *, now: int) -> dict[str, int]:
     """How many of each program run."""
-    rows = connection.execute(select(processes.c.program).where(processes.c.seen_at >= now - LOST_SECONDS))
+    rows = connection.execute(select(processes.c.program).where(processes.c.seen_at >= now - IDLE_LOST_SECONDS))
     counts: dict[str, int] = {}
     for program in rows.scalars():
         counts[program] = counts.get(program, 0) + 1

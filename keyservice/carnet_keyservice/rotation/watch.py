@@ -1,7 +1,7 @@
 """Keeps the ring of this process as the database says: new versions are loaded, destroyed ones forgotten.
 
-One thread per process. It looks once a second, which costs one question; it writes only when something changed, or
-while a job is under way. What it loaded, or could not, it notes, for the flip waits for every process that runs.
+One thread per process. It looks once a second, which costs two questions; it writes what it loaded, or could not, for
+the flip waits for every process that runs, and now and then that it runs.
 """
 
 import threading
@@ -59,7 +59,8 @@ class Watch:
             else:
                 self._drop(row)
         now = self._shop.clock()
-        if is_busy and now - self._seen_at >= processes.SEEN_SECONDS:
+        often = processes.SEEN_SECONDS if is_busy else processes.IDLE_SEEN_SECONDS
+        if now - self._seen_at >= often:
             if not self._shop.write(lambda connection: processes.show(connection, self._process, now=now)):
                 self._enter()
             self._seen_at = now
