@@ -12,6 +12,7 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, Sta
 from carnet_protocol.statements import (
     KINDS,
     Attestation,
+    Destruction,
     Device,
     Erasure,
     Identity,
@@ -20,6 +21,7 @@ from carnet_protocol.statements import (
     Recovery,
     Removal,
     RevocationList,
+    RotationReport,
     Signed,
     Succession,
     Tombstone,
@@ -27,7 +29,7 @@ from carnet_protocol.statements import (
 from carnet_server.deployment import Deployment
 from carnet_server.fsck.finding import Finding
 from carnet_server.statements.parse import AnyStatement
-from carnet_server.tables import devices, erasures, events, identities, statements
+from carnet_server.tables import devices, erasures, events, identities, officers, statements
 
 _BY_NAME = {kind.KIND: kind for kind in KINDS.values()}
 _ROWS_AT_ONCE = 1000
@@ -41,6 +43,7 @@ class Signers:
     registrars: Mapping[Fingerprint, Ed25519PublicKey]
     chains: dict[IdentityHash, list[Signed[Identity]]] = field(default_factory=dict)
     devices: dict[StatementHash, tuple[IdentityHash, Ed25519PublicKey]] = field(default_factory=dict)
+    officers: dict[Fingerprint, Ed25519PublicKey] = field(default_factory=dict)
 
     @classmethod
     def load(cls, connection: Connection, deployment: Deployment) -> "Signers":
@@ -58,6 +61,8 @@ class Signers:
                 continue  # reported where each statement is checked
         for row in connection.execute(select(devices)):
             signers.devices[row.hash] = (row.identity, row.device_key)
+        for officer in connection.execute(select(officers)):
+            signers.officers[officer.fingerprint] = officer.public_key
         return signers
 
     def roots(self, identity: IdentityHash) -> list[Ed25519PublicKey]:
@@ -123,8 +128,11 @@ def find_keys(  # noqa: PLR0911  one return for each kind
             return signers.roots(body.predecessor)
         case Erasure():
             return signers.roots(body.record.patient())
-        case Lock():
+        case Lock() | RotationReport():
             return [signers.keyservice]
+        case Destruction():
+            officer = signers.officers.get(body.officer)
+            return [] if officer is None else [officer]
         case Manifest():
             return signers.device(body.device, body.author)
         case Tombstone():
