@@ -179,10 +179,7 @@ def _explain_postgresql(cause: psycopg.Error) -> RefusalError | None:
 
 
 def _make_sqlite_engine(url: str, path: Path) -> Engine:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise SettingsError("the folder of the SQLite database is not there or cannot be written") from error
+    _create_for_its_owner(path)
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -195,6 +192,21 @@ def _make_sqlite_engine(url: str, path: Path) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_for_its_owner(path: Path) -> None:
+    """Make the file unless it is there. Raises `SettingsError`.
+
+    One that is there is not opened: closing it again would drop every lock that SQLite holds on it in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if os.access(path, os.R_OK | os.W_OK) and path.is_file():
+            return
+        raise SettingsError("the SQLite database cannot be read and written") from None
+    except OSError as error:
+        raise SettingsError("the folder of the SQLite database is not there or cannot be written") from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

@@ -256,6 +256,21 @@ def test_another_process_forgets_the_keys_of_an_erased_record_and_no_others(stor
     assert keys.records() == [other]
 
 
+def test_a_lock_that_was_being_made_meanwhile_is_not_kept(
+    story: KeyServiceStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = LockKeys.make
+
+    def erase_then_make(keys: LockKeys, record: RecordId, version: int, **options: Any) -> Any:
+        monkeypatch.undo()
+        accept(erase(story, story.own.erase()))
+        return make(keys, record, version, **options)
+
+    monkeypatch.setattr(LockKeys, "make", erase_then_make)
+    assert code(story.world.post(f"{story.path}/locks", story.alice)) == (404, "refused")
+    assert findings(story) == set()
+
+
 def test_a_seal_that_a_rotation_made_meanwhile_is_not_put_back(story: KeyServiceStory) -> None:
     with story.world.engine.connect() as connection:
         seal = dict(connection.execute(select(lock_seals)).mappings().first() or {})

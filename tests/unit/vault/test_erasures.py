@@ -219,6 +219,22 @@ def test_an_object_finished_for_a_deposit_that_lost_the_race_goes_too(
     is_erased(story)
 
 
+def test_an_upload_that_was_being_begun_meanwhile_is_given_up(
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = FilesystemStore.begin_upload
+
+    def erase_then_begin(store: FilesystemStore, name: ObjectName, **sizes: int) -> Any:
+        monkeypatch.undo()
+        assert erase(story).status_code == 200
+        return begin(store, name, **sizes)
+
+    monkeypatch.setattr(FilesystemStore, "begin_upload", erase_then_begin)
+    assert code(story.begin_uploads([20_000])) == (404, "refused")
+    assert list((story.world.root / "objects" / "uploads").iterdir()) == []
+    is_erased(story)
+
+
 def test_a_deposit_that_won_the_race_is_erased(story: VaultStory) -> None:
     assert story.bring(story.parcel()).status_code == 200
     assert erase(story).status_code == 200
