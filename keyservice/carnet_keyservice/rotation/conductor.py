@@ -32,7 +32,7 @@ from carnet_keyservice.rotation.queries import (
     load_shards,
 )
 from carnet_keyservice.rotation.report import sign_report
-from carnet_keyservice.rotation.seals import count_lacking
+from carnet_keyservice.rotation.seals import count_lacking, sweep_destroyed
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
 from carnet_server.errors import RefusalError
@@ -132,6 +132,7 @@ def _provider_of(shop: Workshop, version: int) -> str:
 
 def _check(shop: Workshop, job: Job) -> bool:
     _, new = job.versions
+    shop.write(sweep_destroyed)
     lacking = shop.read(lambda connection: count_lacking(connection, new))
     skipped = sum(shop.read(lambda connection: count_skips(connection, job.id)).values())
     if lacking > skipped:
@@ -146,6 +147,7 @@ def _is_walked(shop: Workshop, job: Job) -> bool:
 
 def _end(shop: Workshop, job: Job) -> bool:
     state = JobState.FINISHED if job.phase is Phase.DELETE else JobState.ABORTED
+    shop.write(sweep_destroyed)
     report = shop.read(lambda connection: sign_report(connection, shop, job, state))
     return shop.decide(lambda moment: accept.end_job(moment, job, state, report))
 

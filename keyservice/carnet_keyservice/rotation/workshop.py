@@ -1,8 +1,9 @@
 """What jobs work with, and how they read and write.
 
 Steps that are events go through the writer, like everything that the key service decides. Batches of seals do not: they
-are many, touch nothing that a request reads or writes, and would make requests wait. Each is a serialisable transaction
-of its own, run again where it was lost to another.
+are many, and would make requests wait. Each is a transaction of its own, on PostgreSQL READ COMMITTED: a thousand rows
+are more than its serialisable transactions follow one by one, so that any two of them would conflict. What a batch
+depends on it locks, row by row (`seals.py`).
 """
 
 import contextlib
@@ -50,17 +51,25 @@ class Workshop:
         )
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` does in a serialisable transaction of its own, run again from the start where it was lost.
+        """What `work` does in a transaction of its own, run again from the start where it was lost.
 
         Raises `RefusalError` where the database cannot take it.
         """
         for _ in range(MAX_ATTEMPTS):
             try:
-                with _explained(), self.engine.begin() as connection:
+                with _explained(), self._begin() as connection:
                     return work(connection)
             except _LostError:
                 continue
         raise BusyError("database_contended")
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="READ COMMITTED")  # noqa: PLW2901  the same
+            with connection.begin():
+                yield connection
 
 
 class _LostError(Exception):
