@@ -16,6 +16,9 @@ class Step(StrEnum):
     RETIRE = "retiring the old record lock"
     REENCRYPT = "encrypting anew"
     ERASE = "telling both servers"
+    PATIENTS = "opening what patients gave"
+    RESEAL = "giving keys that are sealed anew"
+    READ_BACK = "reading them back"
 
 
 @dataclass(frozen=True, slots=True)

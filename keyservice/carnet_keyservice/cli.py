@@ -22,7 +22,7 @@ from carnet_keyservice.rotation.commands import make_rotate_app
 from carnet_keyservice.rotation.distributed import work
 from carnet_keyservice.rotation.keys_commands import make_keys_app
 from carnet_keyservice.rotation.watch import Watch
-from carnet_keyservice.rotation.workshop import Workshop
+from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.settings import PREFIX, KeyServiceSettings
 from carnet_keyservice.startup import load_deployment, load_secrets, require_master_keys
 from carnet_keyservice.status import count_all
@@ -67,7 +67,7 @@ def serve_command(settings: SettingsFile = None) -> None:
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
-                require_master_keys(engine, writer, secrets.master_keys)
+                require_master_keys(engine, writer, secrets.master_keys, provider=loaded.master_key_provider)
             background = run_alone if engine.dialect.name == "sqlite" else run_beside_workers
             log = make_server_log(loaded)
             service = create_app(loaded, deployment, engine, secrets, log, background=background)
@@ -85,22 +85,15 @@ def work_command(settings: SettingsFile = None) -> None:
                 raise SettingsError("on SQLite `serve` does the jobs itself; workers need PostgreSQL")
             with Writer(engine) as writer:
                 require_master_keys(engine, writer, secrets.master_keys)
-                shop = Workshop(
-                    engine=engine,
-                    writer=writer,
-                    deployment=deployment,
-                    server_key=secrets.server_key,
-                    ring=secrets.master_keys,
-                    log=make_server_log(loaded),
-                    clock=system_clock,
-                )
-                watch = Watch(shop, f"{_PROGRAM} work")
-                watch.start()
-                typer.echo(f"{_PROGRAM} works")
-                try:
-                    work(shop)
-                finally:
-                    watch.stop()
+                log = make_server_log(loaded)
+                with open_workshop(loaded, deployment, engine, writer, secrets, log=log) as shop:
+                    watch = Watch(shop, f"{_PROGRAM} work")
+                    watch.start()
+                    typer.echo(f"{_PROGRAM} works")
+                    try:
+                        work(shop)
+                    finally:
+                        watch.stop()
 
 
 @app.command("migrate")

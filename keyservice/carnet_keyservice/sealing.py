@@ -13,15 +13,15 @@ from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from carnet_keyservice.errors import SealedError
 from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
-from carnet_protocol.sealed_box import HEADER_SIZE, inner_size, parse_header
-from carnet_protocol.suites import WRITE_SUITE, Suite
+from carnet_protocol.sealed_box import HEADER_SIZE, format_header, inner_size, parse_header
+from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
 from carnet_protocol.tuples import WrapTuple
 
 SEED_SIZE: Final = 32
@@ -29,6 +29,7 @@ MASTER_KEY_SIZE: Final = Aead.KEY_SIZE
 _NONCE_SIZE: Final = Aead.NONCE_SIZE
 _EXPANDED_SIZE: Final = 96
 _MLKEM_SEED_SIZE: Final = 64
+_MLKEM_PUBLIC_SIZE: Final = 1184
 _HPKE: Final = {
     Suite.X25519_MLKEM768: hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
 }
@@ -98,6 +99,29 @@ class LockKey:
             return _HPKE[suite].decrypt(memoryview(sealed)[HEADER_SIZE:], self._key, info=wrap.outer_info())
         except (MalformedError, UnsupportedSuiteError, InvalidTag, ValueError) as error:
             raise SealedError from error
+
+
+class LockPublicKey:
+    """The public half of a record lock. Made once for many seals: parsing it costs more than one."""
+
+    __slots__ = ("_key", "suite")
+
+    def __init__(self, raw: bytes, suite: Suite) -> None:
+        """Parse the public half of a lock statement. Raises `SealedError` for one of another size."""
+        if len(raw) != SIZES[suite].kem_public_key:
+            raise SealedError
+        try:
+            mlkem = MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC_SIZE])
+            x25519 = X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC_SIZE:])
+        except ValueError as error:
+            raise SealedError from error
+        self._key = hpke.MLKEM768X25519PublicKey(mlkem, x25519)
+        self.suite = suite
+
+    def seal_outer_lock(self, wrap: WrapTuple, inner: bytes) -> bytes:
+        """`inner`, an inner lock, inside of the outer lock that `wrap` names; bound to everything that `wrap` says."""
+        header = format_header(wrap.outer_kind(), self.suite)
+        return header + _HPKE[self.suite].encrypt(inner, self._key, info=wrap.outer_info())
 
 
 def make_lock_seed(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:

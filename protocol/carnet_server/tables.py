@@ -175,6 +175,7 @@ compartments = _table(
     _id("device", StatementHash, to="devices.hash"),
     _whole("closed", to="events.position", null=True),
     _whole("superseded", to="events.position", null=True),
+    Index(None, "record"),
     Index(
         "ix_compartments_place",
         *("record", "compartment", "epoch"),

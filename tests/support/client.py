@@ -111,11 +111,11 @@ class ClientWorld:
     sessions: list[Session] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path, *, seed: str = "client") -> Self:
-        """Both servers, empty."""
+    def make(cls, root: Path, *, seed: str = "client", engines: dict[ServerName, Engine] | None = None) -> Self:
+        """Both servers, empty: on SQLite in `root`, or on the migrated databases of `engines`."""
         own = Deployment.make(Dice(seed))
         clock = MovableClock()
-        engines = {
+        engines = engines or {
             ServerName.VAULT: _migrated(root / "vault.sqlite", VAULT_REVISIONS),
             ServerName.KEYSERVICE: _migrated(root / "keyservice.sqlite", KEYSERVICE_REVISIONS),
         }
@@ -262,6 +262,7 @@ def _make_vault(own: Deployment, engine: Engine, root: Path, clock: MovableClock
         engine,
         LocalStore(FilesystemStore(root / "objects", urls), urls),
         make_log(log, "debug"),
+        server_key=own.vault.key,
         clock=clock,
     )
     return TestClient(vault.app, base_url=own.vault.origin, client=("192.0.2.1", 4711))

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 from structlog.typing import FilteringBoundLogger
 
 from carnet_protocol.ids import RecordId
+from carnet_protocol.signing import Signer
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
+from carnet_server.counting import count_rows
 from carnet_server.database import overwrite_deleted
 from carnet_server.deployment import Deployment
 from carnet_server.directory.routes import make_directory_router
@@ -26,6 +28,7 @@ from carnet_server.grants.routes import make_grants_router
 from carnet_server.officers.routes import make_officers_router
 from carnet_server.people.queries import find_key
 from carnet_server.people.routes import make_people_router
+from carnet_server.principals import make_server_look_up
 from carnet_server.records.routes import make_records_router
 from carnet_server.service_card.routes import make_service_card_router
 from carnet_storage import Store
@@ -40,6 +43,7 @@ from carnet_vault.objects.routes import make_objects_router
 from carnet_vault.records.effects import VaultEffects
 from carnet_vault.refusals import store_refusals
 from carnet_vault.reseals.routes import make_reseals_router
+from carnet_vault.rotation.routes import make_rotation_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
 from carnet_vault.tables import documents, erased_objects, nonces, objects, uploads, versions
@@ -67,9 +71,13 @@ def create_app(
     store: LocalStore | Store,
     log: FilteringBoundLogger,
     *,
+    server_key: Signer,
     clock: Clock = system_clock,
 ) -> Vault:
-    """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes."""
+    """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes.
+
+    `server_key` is the vault's in the service card: it signs what the key service is answered.
+    """
     port = store.store if isinstance(store, LocalStore) else store
 
     def check_store() -> None:
@@ -84,12 +92,13 @@ def create_app(
         engine=engine,
         revisions=REVISIONS,
         nonces=nonces,
-        look_up=find_key,
+        look_up=make_server_look_up(find_key, deployment.card.body.keyservice.key),
         log=log,
         newest=(find_newest_time,),
         needs=(check_store,),
         rates=settings.rates,
         clock=clock,
+        server_key=server_key,
     )
 
     def remove_objects(record: RecordId) -> None:
@@ -108,23 +117,22 @@ def create_app(
         make_grants_router(deployment),
         make_erasures_router(deployment, delete_documents, remove_objects),
         events_router,
-        make_officers_router(deployment, count_rows),
+        make_officers_router(deployment, count_all),
         make_uploads_router(deployment, port),
         make_deposits_router(deployment, port),
         make_documents_router(deployment, port),
         capsules_router,
         make_reseals_router(deployment, port),
         make_locks_router(deployment),
+        make_rotation_router(deployment),
     ]
     if isinstance(store, LocalStore):
         routers.append(make_objects_router(store.store, store.urls))
     return Vault(make_app(chassis, title="Carnet vault", routers=routers), chassis)
 
 
-def count_rows(connection: Connection, now: int) -> dict[str, int]:
+def count_all(connection: Connection, now: int) -> dict[str, int]:
     """The vault in numbers, for its officers."""
     del now
-    return {
-        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in (documents, versions, objects, uploads, erased_objects)
-    }
+    counted = (documents, versions, objects, uploads, erased_objects)
+    return {table.name: count_rows(connection, table) for table in counted}

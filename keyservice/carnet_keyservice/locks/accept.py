@@ -1,29 +1,49 @@
 """Making, issuing and retiring locks, in one transaction with the event that says so."""
 
+from dataclasses import dataclass
+
 from carnet_keyservice.locks import decide, queries
 from carnet_keyservice.locks.queries import RecordLock, SealedLock
 from carnet_keyservice.master_keys.queries import find_sealing_versions
-from carnet_protocol.ids import RecordId, StatementHash
+from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
+from carnet_server.erasures import require_standing
 from carnet_server.errors import ConflictError, RefusedError
 from carnet_server.events import LoggedEvent, NewEvent, find_event
-from carnet_server.grants import authorise_patient
 from carnet_server.people.queries import find_person
 from carnet_server.principals import Principal
 from carnet_server.records.decide import require_patient
 from carnet_server.statements import store_statement
 
 
-def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_key: Signer) -> str:
+@dataclass(frozen=True, slots=True)
+class LockMaker:
+    """Who makes or retires a lock: a device of the patient, or a job of an officer's, or of the machine's (None)."""
+
+    by: IdentityHash | Fingerprint | None
+    device: StatementHash | None = None
+    job: str | None = None
+
+    @classmethod
+    def of(cls, principal: Principal) -> "LockMaker":
+        """The patient, by the device that signed."""
+        return cls(principal.identity, StatementHash(principal.key_id.raw))
+
+    def detail(self, version: int) -> dict[str, str | int]:
+        """What an event says besides."""
+        return {"version": version} if self.job is None else {"version": version, "job": self.job}
+
+
+def make_lock(moment: Moment, maker: LockMaker, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
     Raises `ConflictError` if another request made that version meanwhile, or another master key came into use,
-    and what `authorise_patient` raises.
+    or `RefusedError` for a record that was erased.
     """
     connection, lock = moment.connection, sealed.lock
-    authorise_patient(connection, principal, lock.record)
+    require_standing(connection, lock.record)
     require_patient(find_person(connection, lock.record.patient()))
     if decide.decide_next_version(queries.find_newest_lock(connection, lock.record)) != lock.version:
         raise ConflictError("lock_not_next")
@@ -34,10 +54,10 @@ def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_k
         NewEvent(
             "lock.made",
             record=lock.record,
-            by=principal.identity,
-            device=StatementHash(principal.key_id.raw),
+            by=maker.by,
+            device=maker.device,
             statement=signed.hash,
-            detail={"version": lock.version},
+            detail=maker.detail(lock.version),
         )
     )
     queries.insert_lock(connection, sealed, made=event.index)
@@ -62,10 +82,9 @@ def reissue_statement(moment: Moment, record: RecordId, server_key: Signer) -> s
     return _store(moment, signed, event)
 
 
-def retire_lock(moment: Moment, principal: Principal, record: RecordId, version: int) -> LoggedEvent:
+def retire_lock(moment: Moment, maker: LockMaker, record: RecordId, version: int) -> LoggedEvent:
     """Release nothing under the lock `version` from this transaction on. Once more is answered as before."""
     connection = moment.connection
-    authorise_patient(connection, principal, record)
     lock = decide.decide_retirement(
         queries.find_lock(connection, record, version), newest=queries.find_newest_lock(connection, record)
     )
@@ -75,9 +94,9 @@ def retire_lock(moment: Moment, principal: Principal, record: RecordId, version:
         NewEvent(
             "lock.retired",
             record=record,
-            by=principal.identity,
-            device=StatementHash(principal.key_id.raw),
-            detail={"version": version},
+            by=maker.by,
+            device=maker.device,
+            detail=maker.detail(version),
         )
     )
     queries.retire_lock(connection, record, version, event=event.index)

@@ -76,8 +76,10 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
         newest, under, coming = call.read(look)
         sealed = keys.make(record, decide.decide_next_version(newest), under=under, coming=coming)
 
+        maker = accept.LockMaker.of(call.principal)
+
         def work(connection: Connection, now: int) -> str:
-            return accept.make_lock(Moment(connection, now, deployment), call.principal, sealed, server_key)
+            return accept.make_lock(Moment(connection, now, deployment), maker, sealed, server_key)
 
         return LockView(lock=call.run(work))
 
@@ -94,7 +96,9 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
         """Release nothing more under an older version. It is kept, sealed, for rotation and restore."""
 
         def work(connection: Connection, now: int) -> LoggedEvent:
-            return accept.retire_lock(Moment(connection, now, deployment), call.principal, record, version)
+            authorise_patient(connection, call.principal, record)
+            moment = Moment(connection, now, deployment)
+            return accept.retire_lock(moment, accept.LockMaker.of(call.principal), record, version)
 
         return deployment.accepted([call.run(work)])
 

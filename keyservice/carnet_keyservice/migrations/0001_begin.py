@@ -12,7 +12,7 @@ _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _create_table = functools.partial(op.create_table, sqlite_strict=True)
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915  a statement for each table and each index
     """Make them."""
     _create_table(
         "events",
@@ -135,6 +135,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["superseded"], ["events.position"], name="fk_compartments_superseded_events"),
         sa.PrimaryKeyConstraint("hash", name="pk_compartments"),
     )
+    op.create_index("ix_compartments_record", "compartments", ["record"], unique=False)
     op.create_index(
         "ix_compartments_place",
         "compartments",

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from carnet_keyservice.lock_rotation import LockRotator
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_protocol.signing import Signer
 from carnet_server.clock import Clock
@@ -29,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """The parts of a key service that jobs use. One per process; threads share it."""
+    """The parts of a key service that jobs use. One per process; threads share it.
+
+    Without a `rotator` it has no way to the vault.
+    """
 
     engine: Engine
     writer: Writer
@@ -38,6 +42,7 @@ class Workshop:
     ring: MasterKeys
     log: FilteringBoundLogger
     clock: Clock
+    rotator: LockRotator | None = None
 
     def read(self, look: Callable[[Connection], T]) -> T:
         """What `look` finds, on one snapshot."""

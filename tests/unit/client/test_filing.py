@@ -20,6 +20,9 @@ from carnet_protocol.ids import CompartmentId, DocumentId
 from carnet_protocol.statements import Filing, Signed
 from tests.support.client import PASSPHRASE, ClientWorld, find_compartment, put_document
 from tests.support.cuts import Cut, quiet
+from tests.support.databases import BOTH
+
+DATABASES = BOTH
 
 
 @dataclass(slots=True)

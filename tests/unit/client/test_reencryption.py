@@ -26,7 +26,10 @@ from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
 from tests.support.client import ClientWorld, find_compartment, put_document, titles
 from tests.support.cuts import Cut, quiet
+from tests.support.databases import BOTH
 from tests.support.tables import count_rows
+
+DATABASES = BOTH
 
 
 @dataclass(slots=True)

@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name="pk_compartments"),
         sqlite_strict=True,
     )
+    op.create_index("ix_compartments_record", "compartments", ["record"], unique=False)
     op.create_index(
         "ix_compartments_place",
         "compartments",
