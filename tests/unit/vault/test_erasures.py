@@ -12,6 +12,8 @@ from sqlalchemy import select
 from carnet_protocol.api import (
     Deposits,
     ErasureUpdate,
+    LocksShown,
+    LockStanding,
     LockView,
     OpenedVersion,
     RecordUpdate,
@@ -33,6 +35,7 @@ from tests.support.people import DAY, OwnPerson, make_person
 from tests.support.records import OwnRecord, make_lock
 from tests.support.tables import count_rows, unchanged
 from tests.support.vault import VaultStory, code, nothing_changes
+from tests.support.vault_rotation import old_capsules, show
 from tests.unit.vault.test_fsck import check, whole_story
 from tests.unit.vault.test_gc import run, stored
 
@@ -348,3 +351,16 @@ def test_a_personal_capsule_of_another_grant_is_no_obstacle(story: VaultStory) -
     assert erase(story).status_code == 200
     is_erased(story)
     assert count_rows(story.world.engine, erased_objects.name) == 0
+
+
+def test_a_rotation_brings_nothing_of_an_erased_record_back(story: VaultStory) -> None:
+    """A key service that has not heard of the erasure yet goes on rotating the record's lock."""
+    assert story.bring(story.parcel()).status_code == 200
+    newer, _ = make_lock(story.world.dice, story.world.own, story.record, version=2, at=story.world.clock())
+    assert erase(story).status_code == 200
+    with unchanged(story.world.engine):
+        for lock in (story.lock, newer):
+            (shown,) = LocksShown.model_validate_json(show(story, lock).content).locks
+            assert (shown.standing, shown.highest) == (LockStanding.RECORD_UNKNOWN, 0)
+        assert old_capsules(story) == []
+    is_erased(story)
