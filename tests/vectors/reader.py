@@ -203,6 +203,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "record": HASH, "document": HASH, "serial": "int1", "previous": "hash?", "compartment": ID16, "device": HASH,
         "issued_at": "time",
     },
+    "erasure": {"record": HASH, "vault": HASH, "keyservice": HASH, "issued_at": "time"},
     "manifest": {
         "suite": "suite", "record": HASH, "document": HASH, "document_salt": HASH, "version": "int1", "author": HASH,
         "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "b32", "ciphertext_size": "size",

@@ -9,6 +9,7 @@ from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHa
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
+from carnet_server.erasures import require_standing
 from carnet_server.errors import ConflictError, RefusedError
 from carnet_server.events import LoggedEvent, NewEvent, find_event
 from carnet_server.people.queries import find_person
@@ -38,9 +39,11 @@ class LockMaker:
 def make_lock(moment: Moment, maker: LockMaker, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
-    Raises `ConflictError` if another request made that version meanwhile, or another master key came into use.
+    Raises `ConflictError` if another request made that version meanwhile, or another master key came into use,
+    or `RefusedError` for a record that was erased.
     """
     connection, lock = moment.connection, sealed.lock
+    require_standing(connection, lock.record)
     require_patient(find_person(connection, lock.record.patient()))
     if decide.decide_next_version(queries.find_newest_lock(connection, lock.record)) != lock.version:
         raise ConflictError("lock_not_next")

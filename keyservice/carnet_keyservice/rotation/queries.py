@@ -21,6 +21,7 @@ from carnet_keyservice.rotation.job import (
 from carnet_keyservice.tables import job_shards, job_skips, jobs
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import JobId
+from carnet_server.erasures.queries import find_erasure
 
 MAX_SKIPS_SHOWN = 1000
 
@@ -202,7 +203,7 @@ def forget_skips(connection: Connection, job: JobId, kept: Collection[Skip] = ()
 def _keep_skip(connection: Connection, job: JobId, skip: Skip) -> None:
     place = (job_skips.c.job == job, job_skips.c.record == skip.record, job_skips.c.version == skip.version)
     changed = connection.execute(update(job_skips).where(*place).values(reason=skip.reason))
-    if not changed.rowcount:
+    if not changed.rowcount and find_erasure(connection, skip.record) is None:
         connection.execute(
             insert(job_skips), {"job": job, "record": skip.record, "version": skip.version, "reason": skip.reason}
         )
