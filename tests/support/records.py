@@ -321,7 +321,8 @@ def _seal_capsule(
         compartment=compartment,
         personal=personal,
         lock_statement=lock.hash,
-        wrap_suite=WRITE_SUITE,
+        inner_suite=WRITE_SUITE,
+        outer_suite=WRITE_SUITE,
         sealed=b"",
     )
     wrap = empty.wrap_tuple(version.identity)

@@ -236,7 +236,12 @@ def decode(text: str) -> bytes:
 
 def _wrap(identity: IdentityTuple, row: Row, recipient: CompartmentLock | PersonalLock) -> WrapTuple:
     return WrapTuple(
-        identity, KeyRole(row["role"]), recipient, Suite(row["wrap_suite"]), StatementHash(row["lock_statement"])
+        identity,
+        KeyRole(row["role"]),
+        recipient,
+        Suite(row["inner_suite"]),
+        Suite(row["outer_suite"]),
+        StatementHash(row["lock_statement"]),
     )
 
 

@@ -156,7 +156,7 @@ def _pair(story: Story, name: str) -> tuple[Session, PairingRequest, bytes, byte
     world = story.world
     home = world.home("tablet")
     request = request_pairing(home, world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    seed = _derive_pairing_keys(_open_pairing(home, PASSPHRASE)[1])[1].seed()
+    seed = _derive_pairing_keys(_open_pairing(home, PASSPHRASE)[1], request.suite)[1].seed()
     answer = approve_device(story.alice, request, name=name)
     tablet = join(home, answer, passphrase=PASSPHRASE, **world.options())
     return tablet, request, seed, answer

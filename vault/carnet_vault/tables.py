@@ -108,8 +108,8 @@ documents = _table(
     Index(None, "tombstoned_at"),
 )
 
-# One row per version. Object, metadata and leaf list are those of the newest reseal, if there is one; null once the
-# grace of a tombstone is over.
+# One row per version; `suite` is the manifest's. Object, metadata, leaf list and `digest_suite` are those of the newest
+# reseal, if there is one; the first three are null once the grace of a tombstone is over.
 versions = _table(
     "versions",
     _id("record", RecordId, key=True),
@@ -118,6 +118,7 @@ versions = _table(
     _id("manifest", StatementHash, to="statements.hash"),
     _id("grant", StatementHash, to="grants.hash", null=True),
     _whole("suite"),
+    _whole("digest_suite"),
     _id("reseal", StatementHash, to="statements.hash", null=True),
     _whole("reseals"),
     _word("object", null=True),
@@ -140,7 +141,8 @@ capsules = _table(
     _id("compartment", CompartmentId),
     _id("compartment_statement", StatementHash, to="compartments.hash"),
     _id("lock_statement", StatementHash, to="locks.hash"),
-    _whole("wrap_suite"),
+    _whole("inner_suite"),
+    _whole("outer_suite"),
     _id("digest", Sha256Digest),
     _bytes("sealed"),
     ForeignKeyConstraint(
@@ -158,7 +160,8 @@ personal_capsules = _table(
     _id("grantee", IdentityHash),
     _id("grantee_statement", StatementHash),
     _id("lock_statement", StatementHash, to="locks.hash"),
-    _whole("wrap_suite"),
+    _whole("inner_suite"),
+    _whole("outer_suite"),
     _id("digest", Sha256Digest),
     _bytes("sealed"),
     ForeignKeyConstraint(

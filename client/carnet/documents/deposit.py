@@ -16,6 +16,7 @@ from carnet.capsules import seal_capsule
 from carnet.content import (
     CommitmentKey,
     ContentKey,
+    ContentSuites,
     MetadataKey,
     SealedContent,
     commit_metadata,
@@ -218,6 +219,7 @@ def deposit_small(
                     content_key=keys.content_key,
                     context=keys.identity.content_context(),
                     commitment_key=keys.commitment_key,
+                    suites=ContentSuites.of(keys.identity.suite),
                 )
                 sealed.append(sign_version(session, access, new, keys, content))
                 ciphertexts.append(ciphertext)
@@ -258,7 +260,8 @@ def _make_deposit(access: RecordAccess, upload: UploadView, version: SealedVersi
 
     def wrap(role: KeyRole) -> WrapTuple:
         recipient = CompartmentLock(version.compartment, newest.hash)
-        return WrapTuple(version.manifest.body.identity_tuple(), role, recipient, newest.body.suite, lock.hash)
+        identity = version.manifest.body.identity_tuple()
+        return WrapTuple(identity, role, recipient, newest.body.suite, lock.body.suite, lock.hash)
 
     return Deposit(
         upload=upload.upload,

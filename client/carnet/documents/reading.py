@@ -181,7 +181,7 @@ def open_document(
     content_key = ContentKey(open_inner(inner_content, wrap, private_key=recipient_key(access, wrap)))
     metadata_key, metadata = open_listed(access, verified, inner_metadata)
     sealed = SealedContent(
-        suite=body.suite,
+        suites=verified.content_suites,
         true_size=metadata.size,
         ciphertext_size=verified.ciphertext_size,
         digest=verified.digest,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carnet.access import RecordAccess, verify_grant
+from carnet.content import ContentSuites
 from carnet.errors import VerificationError
 from carnet.people import parse_succession
 from carnet.pins import SeenDocument
@@ -49,6 +50,12 @@ class Version:
     def identity(self) -> IdentityTuple:
         """What content and metadata are bound to."""
         return self.manifest.body.identity_tuple()
+
+    @property
+    def content_suites(self) -> ContentSuites:
+        """Suite of the content digest in force, and of the author's commitments."""
+        suite = self.manifest.body.suite
+        return ContentSuites(digest=suite if self.reseal is None else self.reseal.body.suite, commitment=suite)
 
     @property
     def digest(self) -> bytes:
@@ -231,8 +238,8 @@ def _verify_reseal(text: str, manifest: Signed[Manifest], patient: Person) -> Si
     signed = Signed.parse(text, Reseal)
     if signed.body.manifest != manifest.hash or signed.body.record != manifest.body.record:
         raise VerificationError("a reseal is of another document")
-    if signed.body.suite != manifest.body.suite:
-        raise VerificationError("a reseal changes the suite, which its author's commitments do not allow")
+    if signed.body.suite < manifest.body.suite:
+        raise VerificationError("a reseal is of an older suite than its author's manifest")
     # The author's commitments bind all that it may have changed. What a lost device resealed before its removal stays:
     # the old ciphertext is gone, and no later reseal replaces it.
     signed.verify(patient.unremoved_key(signed.body.device, at=signed.body.issued_at))
