@@ -2,7 +2,8 @@
 
 KeyServiceError
 |-- SealedError      something sealed does not open; says nothing of why
-`-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
+|-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
+`-- TransitionError  a key's state does not change in this way
 """
 
 
@@ -16,3 +17,7 @@ class SealedError(KeyServiceError):
 
 class MasterKeyError(KeyServiceError):
     """The master key cannot be used; the message says what to mend, for the operator alone."""
+
+
+class TransitionError(KeyServiceError):
+    """A key does not go from one state to another; the message says which."""

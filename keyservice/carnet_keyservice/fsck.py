@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, and_, exists, select
 
 from carnet_keyservice.errors import MasterKeyError, SealedError
-from carnet_keyservice.locks.keys import open_sealed_lock
-from carnet_keyservice.locks.queries import read_sealed
-from carnet_keyservice.master_keys import MasterKeyProvider
-from carnet_keyservice.master_keys.check import is_right
+from carnet_keyservice.locks.keys import open_seal
+from carnet_keyservice.locks.queries import SEALED, SEALED_ORDER, read_sealed
+from carnet_keyservice.master_keys import MasterKeys
+from carnet_keyservice.master_keys.queries import load_master_keys
+from carnet_keyservice.master_keys.ring import is_right
+from carnet_keyservice.master_keys.state import OPENING, KeyState
 from carnet_keyservice.sealed_keys.decide import require_form
-from carnet_keyservice.tables import OWN_COPY, lock_statements, master_keys, record_locks, recoveries, sealed_keys
+from carnet_keyservice.tables import OWN_COPY, lock_seals, lock_statements, record_locks, recoveries, sealed_keys
 from carnet_protocol.api import SealedKey
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import StatementHash
@@ -25,9 +27,19 @@ _RULES = (
     RowRule(Lock, lock_statements, ("record", "version", "expires")),
 )
 _ROWS_AT_ONCE = 1000
+_DESTRUCTIONS = frozenset({"lock.destroyed"})
+_OF_LOCK = and_(lock_seals.c.record == record_locks.c.record, lock_seals.c.version == record_locks.c.version)
+_LOCKS_WITHOUT_SEAL = select(record_locks.c.record, record_locks.c.version).where(
+    record_locks.c.destroyed.is_(None), ~exists().where(_OF_LOCK)
+)
+_SEALS_OF_DESTROYED = (
+    select(record_locks.c.record, record_locks.c.version)
+    .join(lock_seals, _OF_LOCK)
+    .where(record_locks.c.destroyed.is_not(None))
+)
 
 
-def check_all(connection: Connection, deployment: Deployment, provider: MasterKeyProvider) -> Iterator[Finding]:
+def check_all(connection: Connection, deployment: Deployment, ring: MasterKeys) -> Iterator[Finding]:
     """Everything.
 
     1. The log, the statements, and the rows of the shared nouns.
@@ -45,9 +57,9 @@ def check_all(connection: Connection, deployment: Deployment, provider: MasterKe
         yield from check_rule(connection, rule)
     yield from check_recoveries(connection)
     # 3
-    yield from check_master_keys(connection, provider)
+    yield from check_master_keys(connection, ring)
     # 4
-    yield from check_locks(connection, provider)
+    yield from check_locks(connection, ring)
     # 5
     yield from check_sealed_keys(connection)
 
@@ -69,18 +81,32 @@ def check_recoveries(connection: Connection) -> Iterator[Finding]:
             yield Finding("recovery_of_another_key", f"recovery {row.hash}")
 
 
-def check_master_keys(connection: Connection, provider: MasterKeyProvider) -> Iterator[Finding]:
-    """Each version in use opens the value that was sealed under it when it came into use."""
-    for row in connection.execute(select(master_keys)):
+def check_master_keys(connection: Connection, ring: MasterKeys) -> Iterator[Finding]:
+    """One version is active, new locks are sealed under it, and each that opens anything is here and the right one."""
+    rows = load_master_keys(connection)
+    active = [row for row in rows if row.state is KeyState.ACTIVE]
+    if rows and (len(active) != 1 or not active[0].is_sealing):
+        yield Finding("master_key_not_active", f"{len(active)} master keys")
+    for row in rows:
+        if row.state not in OPENING:
+            continue
         where = f"master key {row.version}"
-        if row.version not in provider.versions():
+        try:
+            key = ring.provider(row.provider).load(row.version, row.token)
+        except MasterKeyError:
             yield Finding("master_key_missing", where)
-        elif not is_right(provider, row.version, row.check_value):
+            continue
+        if is_right(key, row):
+            ring.hold(row.version, key)
+        else:
             yield Finding("master_key_wrong", where)
 
 
-def check_locks(connection: Connection, provider: MasterKeyProvider) -> Iterator[Finding]:
-    """Each lock opens, its statements name its public half, and events say when it was made and retired."""
+def check_locks(connection: Connection, ring: MasterKeys) -> Iterator[Finding]:
+    """Each seal of each lock opens, statements name the public half, events say when it was made, retired, destroyed.
+
+    Each lock that is not destroyed is sealed under every master key that new ones are.
+    """
     named: dict[tuple[str, int], set[bytes]] = {}
     for jws in connection.execute(select(statements.c.jws).where(statements.c.kind == Lock.KIND)).scalars():
         try:
@@ -91,16 +117,35 @@ def check_locks(connection: Connection, provider: MasterKeyProvider) -> Iterator
     kinds = {row.position: row.kind for row in connection.execute(select(events.c.position, events.c.kind))}
     for row in connection.execute(select(record_locks)).yield_per(_ROWS_AT_ONCE):
         where = f"lock {row.version} of record {row.record}"
-        try:
-            open_sealed_lock(provider, read_sealed(row))
-        except (SealedError, MasterKeyError):
-            yield Finding("lock_does_not_open", where)
         if named.get((str(row.record), row.version)) != {row.lock_key}:
             yield Finding("lock_of_another_statement", where)
         if kinds.get(row.made) != "lock.made":
             yield Finding("lock_not_logged", where)
         if row.retired is not None and kinds.get(row.retired) != "lock.retired":
             yield Finding("retirement_not_logged", where)
+        if row.destroyed is not None and kinds.get(row.destroyed) not in _DESTRUCTIONS:
+            yield Finding("destruction_not_logged", where)
+    yield from check_seals(connection, ring)
+
+
+def check_seals(connection: Connection, ring: MasterKeys) -> Iterator[Finding]:
+    """See `check_locks`."""
+    # New locks are sealed under a key in pre-activation too while older ones are not yet.
+    needed = {row.version for row in load_master_keys(connection) if row.state is KeyState.ACTIVE}
+    for row in connection.execute(_LOCKS_WITHOUT_SEAL):
+        yield Finding("lock_without_seal", f"lock {row.version} of record {row.record}")
+    rows = connection.execute(SEALED.order_by(*SEALED_ORDER))
+    for sealed in read_sealed(rows.yield_per(_ROWS_AT_ONCE)):
+        where = f"lock {sealed.lock.version} of record {sealed.lock.record}"
+        for seal in sealed.seals:
+            try:
+                open_seal(ring, sealed.lock, seal)
+            except (SealedError, MasterKeyError):
+                yield Finding("lock_does_not_open", f"{where}, under master key {seal.master_key_version}")
+        if not needed <= {seal.master_key_version for seal in sealed.seals}:
+            yield Finding("lock_not_under_active_key", where)
+    for row in connection.execute(_SEALS_OF_DESTROYED):
+        yield Finding("seal_of_destroyed_lock", f"lock {row.version} of record {row.record}")
 
 
 def check_sealed_keys(connection: Connection) -> Iterator[Finding]:

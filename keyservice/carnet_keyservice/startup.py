@@ -1,11 +1,21 @@
 """What the key service needs before it is wired: its place in the deployment, and its private keys."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection, Engine
 
-from carnet_keyservice.master_keys import FileMasterKeys, MasterKeyProvider
-from carnet_keyservice.master_keys.check import is_unregistered, register_current
+from carnet_keyservice.errors import MasterKeyError
+from carnet_keyservice.master_keys import FileProvider, MasterKeyProvider, MasterKeys
+from carnet_keyservice.master_keys.files import FILES
+from carnet_keyservice.master_keys.queries import (
+    MasterKeyRow,
+    find_master_key,
+    insert_master_key,
+    load_master_keys,
+)
+from carnet_keyservice.master_keys.ring import make_check_value
+from carnet_keyservice.master_keys.state import OPENING, KeyState
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_protocol.signing import Signer
 from carnet_server.clock import system_clock
@@ -18,10 +28,10 @@ from carnet_server.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The key that signs lock statements, and whoever holds the master keys."""
+    """The key that signs lock statements, and the master keys."""
 
     server_key: Signer
-    master_keys: MasterKeyProvider
+    master_keys: MasterKeys
 
 
 def load_deployment(settings: KeyServiceSettings) -> Deployment:
@@ -34,18 +44,52 @@ def load_deployment(settings: KeyServiceSettings) -> Deployment:
 
 def load_secrets(settings: KeyServiceSettings) -> Secrets:
     """The private keys. Raises `SettingsError` or `MasterKeyError`."""
-    return Secrets(load_signer(settings.keys_dir / SERVER_KEY), FileMasterKeys.load(settings.keys_dir))
+    return Secrets(load_signer(settings.keys_dir / SERVER_KEY), MasterKeys(make_providers(settings)))
 
 
-def require_master_keys(engine: Engine, writer: Writer, provider: MasterKeyProvider) -> None:
-    """Check every master key in use, and note the current one at its first use. Raises `MasterKeyError`."""
+def make_providers(settings: KeyServiceSettings) -> list[MasterKeyProvider]:
+    """Whoever may keep master keys, as the settings say; files always may."""
+    return [FileProvider(settings.keys_dir)]
+
+
+def require_master_keys(engine: Engine, writer: Writer, ring: MasterKeys, *, provider: str = FILES) -> None:
+    """Have every master key in memory; at the very first start, have `provider` make one.
+
+    Raises `MasterKeyError` where the active key, or one under which new locks are sealed, is missing or wrong. Any
+    other may be away: what was sealed under it alone does not open, and `fsck` says so.
+    """
+    ring.find_in(partial(_find_row, engine))
     with reader(engine) as connection:
-        is_new = is_unregistered(connection, provider)
-    if is_new:
-        writer.run(lambda _: system_clock(), lambda connection, _: _register(connection, provider))
+        rows = load_master_keys(connection)
+    if not rows:
+        made = ring.provider(provider).make(1)
+        first = MasterKeyRow(
+            version=1,
+            provider=provider,
+            token=made.token,
+            check_value=make_check_value(made.key, 1),
+            state=KeyState.ACTIVE,
+            is_sealing=True,
+            made_at=system_clock(),
+            changed_at=system_clock(),
+        )
+        rows = writer.run(lambda _: system_clock(), lambda connection, _: _begin(connection, first))
+    for row in rows:
+        try:
+            if row.state in OPENING:
+                ring.load(row)
+        except MasterKeyError:
+            if row.is_sealing:
+                raise
 
 
-def _register(connection: Connection, provider: MasterKeyProvider) -> None:
+def _begin(connection: Connection, first: MasterKeyRow) -> list[MasterKeyRow]:
     # Another process may have come first.
-    if is_unregistered(connection, provider):
-        register_current(connection, provider)
+    if not load_master_keys(connection):
+        insert_master_key(connection, first)
+    return load_master_keys(connection)
+
+
+def _find_row(engine: Engine, version: int) -> MasterKeyRow | None:
+    with reader(engine) as connection:
+        return find_master_key(connection, version)

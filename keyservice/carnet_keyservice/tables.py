@@ -7,7 +7,7 @@ keys that no server holds.
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
 
 from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
-from carnet_server.database import BYTES, INTEGER, Identifier
+from carnet_server.database import BYTES, INTEGER, TEXT, Identifier
 from carnet_server.nonces import make_nonces_table
 from carnet_server.tables import NAMING, copy_tables
 
@@ -18,15 +18,23 @@ metadata = MetaData(naming_convention=NAMING)
 copy_tables(metadata)
 nonces = make_nonces_table(metadata)
 
-# Versions in use, each with a known value sealed under its key: a wrong key is told at start, before it seals anything.
+# Versions of the master key: who keeps each and under which token, a known value sealed under it, by which a wrong key
+# is told, and its state (`master_keys/state.py`) since `changed_at`. New locks are sealed under all that are sealing.
 master_keys = Table(
     "master_keys",
     metadata,
     Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("provider", TEXT, nullable=False),
+    Column("token", BYTES, nullable=False),
     Column("check_value", BYTES, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("is_sealing", INTEGER, nullable=False),
+    Column("made_at", INTEGER, nullable=False),
+    Column("changed_at", INTEGER, nullable=False),
     sqlite_strict=True,
 )
-# `made` and `retired` are events. A retired lock is never released again; it is kept for rotation and restore.
+# `made`, `retired` and `destroyed` are events. A retired lock is never released again; it is kept for rotation and
+# restore. One that is destroyed has no seal left.
 record_locks = Table(
     "record_locks",
     metadata,
@@ -34,10 +42,20 @@ record_locks = Table(
     Column("version", INTEGER, primary_key=True, autoincrement=False),
     Column("suite", INTEGER, nullable=False),
     Column("lock_key", BYTES, nullable=False),
-    Column("sealed_seed", BYTES, nullable=False),
-    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), nullable=False),
     Column("made", INTEGER, ForeignKey("events.position"), nullable=False),
     Column("retired", INTEGER, ForeignKey("events.position"), nullable=True),
+    Column("destroyed", INTEGER, ForeignKey("events.position"), nullable=True),
+    sqlite_strict=True,
+)
+# The private seed of a lock, sealed once under each master key in use. A rotation adds rows and never writes over one.
+lock_seals = Table(
+    "lock_seals",
+    metadata,
+    Column("record", Identifier(RecordId), primary_key=True),
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), primary_key=True, autoincrement=False),
+    Column("sealed_seed", BYTES, nullable=False),
+    ForeignKeyConstraint(["record", "version"], ["record_locks.record", "record_locks.version"]),
     Index(None, "master_key_version"),
     sqlite_strict=True,
 )

@@ -87,7 +87,10 @@ def test_c_with_an_earlier_copy_after_the_retired_lock_was_destroyed(expelled: E
     ):
         source.backup(target)
         retired = target.execute("SELECT count(*) FROM record_locks WHERE retired IS NOT NULL").fetchone()[0]
-        target.execute("UPDATE record_locks SET sealed_seed = zeroblob(72) WHERE retired IS NOT NULL")
+        target.execute(
+            "DELETE FROM lock_seals WHERE (record, version) IN"
+            " (SELECT record, version FROM record_locks WHERE retired IS NOT NULL)"
+        )
         target.commit()
     assert retired == 1
     bob = expelled.joined(expelled.earlier, destroyed)

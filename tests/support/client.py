@@ -33,7 +33,6 @@ from carnet.session import Session, open_session
 from carnet.transport import ServerName
 from carnet_keyservice.app import REVISIONS as KEYSERVICE_REVISIONS
 from carnet_keyservice.app import create_app as create_keyservice
-from carnet_keyservice.master_keys.files import FileMasterKeys
 from carnet_keyservice.sealing import Secret as MasterKey
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets
@@ -49,6 +48,7 @@ from carnet_vault.app import REVISIONS as VAULT_REVISIONS
 from carnet_vault.app import create_app as create_vault
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
+from tests.support.master_keys import make_ring
 from tests.support.people import DAY, NOW, Deployment, Dice
 
 PASSPHRASE = "correct horse battery"
@@ -274,7 +274,7 @@ def _make_keyservice(
         KeyServiceSettings(data_dir=root, service_card=root / "card.jws", origin=own.keyservice.origin),
         ServerDeployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key),
         engine,
-        Secrets(own.keyservice.key, FileMasterKeys({1: MasterKey(master_key)})),
+        Secrets(own.keyservice.key, make_ring(MasterKey(master_key))),
         make_log(log, "debug"),
         clock=clock,
     )

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from carnet_keyservice.app import create_app
-from carnet_keyservice.master_keys import FileMasterKeys
+from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.sealing import Secret
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets
@@ -49,6 +49,7 @@ from carnet_protocol.statements import (
 from carnet_protocol.tuples import KeyRole
 from carnet_server.deployment import Deployment as ServerDeployment
 from carnet_server.logs import make_log
+from tests.support.master_keys import make_ring
 from tests.support.people import DAY, NOW, Deployment, Dice, OwnDevice, OwnPerson, make_person
 from tests.support.records import OwnCompartment, OwnRecord, OwnVersion, make_version, release_item, update_of
 from tests.support.tables import digest_tables
@@ -78,7 +79,7 @@ class KeyServiceWorld:
     client: TestClient | httpx2.Client
     clock: SetClock
     log: io.StringIO
-    master_keys: FileMasterKeys
+    master_keys: MasterKeys
 
     @classmethod
     def make(cls, engine: Engine, root: Path, dice: Dice, *, own: Deployment | None = None) -> Self:
@@ -96,7 +97,7 @@ class KeyServiceWorld:
             address_statements_burst=100_000,
         )
         clock, log = SetClock(), io.StringIO()
-        master_keys = FileMasterKeys({1: Secret(dice(32))})
+        master_keys = make_ring(Secret(dice(32)))
         service = create_app(
             settings,
             ServerDeployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key),

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 import httpx2
 from typing_extensions import override
 
-from carnet_keyservice.master_keys import FileMasterKeys, make_master_key_file
+from carnet_keyservice.master_keys import FileProvider, MasterKeys, make_master_key_file
 from carnet_server.database import make_engine
 from carnet_server.key_files import LOG_KEY, SERVER_KEY
 from tests.support.keyservice import KeyServiceWorld, SetClock
@@ -124,7 +124,7 @@ class KeyServiceProcess:
         engine = make_engine(self.database_url)
         self.worlds.enter_context(client)
         self.worlds.callback(engine.dispose)
-        keys = FileMasterKeys.load(self.root / "keys")
+        keys = MasterKeys([FileProvider(self.root / "keys")])
         return KeyServiceWorld(engine, self.own, client, RealClock(), io.StringIO(), keys)
 
     def log_lines(self) -> list[dict[str, Any]]:

@@ -106,9 +106,9 @@ def in_keyservice(tables: Tables) -> Iterator[Sealed]:
     for row in tables["master_keys"]:
         context = pack(labels.MASTER_KEY_CHECK, row["version"])
         yield seal_of_secret("master-key-check", "keyservice.db.master_keys", row["check_value"], context)
-    for row in tables["record_locks"]:
+    for row in tables["lock_seals"]:
         context = pack(labels.RECORD_LOCK_AT_REST, row["record"], row["version"], row["master_key_version"])
-        yield seal_of_secret("record-lock", "keyservice.db.record_locks", row["sealed_seed"], context)
+        yield seal_of_secret("record-lock", "keyservice.db.lock_seals", row["sealed_seed"], context)
     for row in tables["sealed_keys"]:
         info = sealed_compartment_key_info(
             Suite.X25519_MLKEM768,

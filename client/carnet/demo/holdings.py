@@ -84,10 +84,10 @@ def _column(connection: sqlite3.Connection, table: str, column: str) -> Iterator
 _WORDS: Final = {
     "capsules.sealed": "keys in both locks",
     "events.body": "entries of the log",
+    "lock_seals.sealed_seed": "record locks, sealed",
     "master_keys.check_value": "check of the master key",
     "personal_capsules.sealed": "keys in both locks, personal",
     "record_locks.lock_key": "record locks, public halves",
-    "record_locks.sealed_seed": "record locks, sealed",
     "sealed_keys.sealed": "compartment keys, sealed to readers",
     "statements.jws": "signed statements",
     "versions.leaf_digests": "digests of ciphertext",

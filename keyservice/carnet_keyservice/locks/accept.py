@@ -1,7 +1,8 @@
 """Making, issuing and retiring locks, in one transaction with the event that says so."""
 
 from carnet_keyservice.locks import decide, queries
-from carnet_keyservice.locks.queries import SealedLock
+from carnet_keyservice.locks.queries import RecordLock, SealedLock
+from carnet_keyservice.master_keys.queries import find_sealing_versions
 from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
@@ -17,21 +18,23 @@ from carnet_server.statements import store_statement
 def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
-    Raises `ConflictError` if another request made that version meanwhile.
+    Raises `ConflictError` if another request made that version meanwhile, or another master key came into use.
     """
-    connection = moment.connection
-    require_patient(find_person(connection, sealed.record.patient()))
-    if decide.decide_next_version(queries.find_newest_lock(connection, sealed.record)) != sealed.version:
+    connection, lock = moment.connection, sealed.lock
+    require_patient(find_person(connection, lock.record.patient()))
+    if decide.decide_next_version(queries.find_newest_lock(connection, lock.record)) != lock.version:
         raise ConflictError("lock_not_next")
-    signed = _sign(moment, sealed, server_key)
+    if not find_sealing_versions(connection) <= {seal.master_key_version for seal in sealed.seals}:
+        raise ConflictError("master_key_changed_meanwhile")
+    signed = _sign(moment, lock, server_key)
     event = moment.log(
         NewEvent(
             "lock.made",
-            record=sealed.record,
+            record=lock.record,
             by=principal.identity,
             device=StatementHash(principal.key_id.raw),
             statement=signed.hash,
-            detail={"version": sealed.version},
+            detail={"version": lock.version},
         )
     )
     queries.insert_lock(connection, sealed, made=event.index)
@@ -49,9 +52,9 @@ def reissue_statement(moment: Moment, record: RecordId, server_key: Signer) -> s
         raise RefusedError("lock_unknown")
     if decide.is_fresh(last, now=moment.now):
         return last.jws
-    signed = _sign(moment, lock.sealed, server_key)
+    signed = _sign(moment, lock.lock, server_key)
     event = moment.log(
-        NewEvent("statement.lock", record=record, statement=signed.hash, detail={"version": lock.sealed.version})
+        NewEvent("statement.lock", record=record, statement=signed.hash, detail={"version": lock.lock.version})
     )
     return _store(moment, signed, event)
 
@@ -77,7 +80,7 @@ def retire_lock(moment: Moment, principal: Principal, record: RecordId, version:
     return event
 
 
-def _sign(moment: Moment, lock: SealedLock, server_key: Signer) -> Signed[Lock]:
+def _sign(moment: Moment, lock: RecordLock, server_key: Signer) -> Signed[Lock]:
     last = queries.find_newest_statement(moment.connection, lock.record)
     body = Lock(
         record=lock.record,

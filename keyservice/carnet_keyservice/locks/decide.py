@@ -20,7 +20,7 @@ def is_fresh(statement: LockStatementRow, *, now: int) -> bool:
 
 def decide_next_version(newest: LockRow | None) -> int:
     """The version of the next lock. Raises `TooLargeError`."""
-    version = 1 if newest is None else newest.sealed.version + 1
+    version = 1 if newest is None else newest.lock.version + 1
     if version > MAX_LOCKS:
         raise TooLargeError("locks")
     return version
@@ -30,6 +30,6 @@ def decide_retirement(lock: LockRow | None, *, newest: LockRow | None) -> LockRo
     """The lock to retire: one of the record that is not the newest. Raises `RefusedError` or `ConflictError`."""
     if lock is None or newest is None:
         raise RefusedError("lock_unknown")
-    if lock.sealed.version >= newest.sealed.version:
+    if lock.lock.version >= newest.lock.version:
         raise ConflictError("lock_is_newest")
     return lock

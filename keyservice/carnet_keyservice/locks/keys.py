@@ -5,12 +5,13 @@ Everything here happens outside of transactions, for a provider of master keys m
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Final
 
 from carnet_keyservice.errors import MasterKeyError, SealedError
-from carnet_keyservice.locks.queries import SealedLock
-from carnet_keyservice.master_keys.provider import MasterKeyProvider
-from carnet_keyservice.sealing import LockKey, make_lock_seed, open_lock_key
+from carnet_keyservice.locks.queries import RecordLock, Seal, SealedLock
+from carnet_keyservice.master_keys.ring import MasterKeys
+from carnet_keyservice.sealing import LockKey, Secret, make_lock_seed, open_lock_key
 from carnet_protocol import labels
 from carnet_protocol.encoding import pack
 from carnet_protocol.ids import RecordId
@@ -25,25 +26,31 @@ LockName = tuple[RecordId, int]
 class LockKeys:
     """Makes and opens the private halves. One per program; keeps the ones that were used last."""
 
-    def __init__(self, provider: MasterKeyProvider, capacity: int = MAX_OPEN_KEYS) -> None:
-        self._provider = provider
+    def __init__(self, ring: MasterKeys, capacity: int = MAX_OPEN_KEYS) -> None:
+        self._ring = ring
         self._capacity = capacity
         self._mutex = threading.Lock()
         self._open: OrderedDict[LockName, LockKey] = OrderedDict()
 
-    def make(self, record: RecordId, version: int) -> SealedLock:
-        """A fresh lock, read back and opened before it is handed out. Raises `UnavailableError`."""
+    def make(
+        self, record: RecordId, version: int, *, under: Collection[int], coming: Collection[int] = ()
+    ) -> SealedLock:
+        """A fresh lock, sealed `under` each of these master keys, read back and opened before it is handed out.
+
+        Of those that are `coming` it is sealed under the ones in memory: if one came into use before the lock is kept,
+        nobody has to ask again. Raises `UnavailableError`.
+        """
         seed = make_lock_seed()
         key = open_lock_key(seed, WRITE_SUITE)
-        master_key_version = self._provider.current_version()
-        aad = derive_aad(record, version, master_key_version)
+        lock = RecordLock(record, version, WRITE_SUITE, key.public_key)
+        wanted = {*under, *(self._ring.versions() & set(coming))}
         try:
-            sealed_seed = self._provider.seal(seed, aad=aad, version=master_key_version)
-            lock = SealedLock(record, version, WRITE_SUITE, key.public_key, sealed_seed, master_key_version)
-            open_sealed_lock(self._provider, lock)
+            seals = tuple(seal_lock_seed(self._ring, seed, lock, master_key) for master_key in sorted(wanted))
+            for seal in seals:
+                open_seal(self._ring, lock, seal)
         except (MasterKeyError, SealedError) as error:
             raise UnavailableError("master_key") from error
-        return lock
+        return SealedLock(lock, seals)
 
     def find(self, name: LockName) -> LockKey | None:
         """The private half called `name`, if it is in memory."""
@@ -53,27 +60,51 @@ class LockKeys:
                 self._open.move_to_end(name)
             return key
 
-    def open(self, lock: SealedLock) -> LockKey:
-        """The private half of `lock`, and keep it in memory. Raises `UnavailableError`."""
+    def open(self, sealed: SealedLock) -> LockKey:
+        """The private half of `sealed`, and keep it in memory. Raises `UnavailableError`."""
         try:
-            key = open_sealed_lock(self._provider, lock)
+            key = open_sealed_lock(self._ring, sealed)
         except (MasterKeyError, SealedError) as error:
             raise UnavailableError("record_lock") from error
         with self._mutex:
-            self._open[(lock.record, lock.version)] = key
+            self._open[(sealed.lock.record, sealed.lock.version)] = key
             if len(self._open) > self._capacity:
                 self._open.popitem(last=False)
         return key
 
 
-def open_sealed_lock(provider: MasterKeyProvider, lock: SealedLock) -> LockKey:
-    """The private half of `lock`, checked against its public half. Raises `MasterKeyError` or `SealedError`."""
-    aad = derive_aad(lock.record, lock.version, lock.master_key_version)
-    seed = provider.open(lock.sealed_seed, aad=aad, version=lock.master_key_version)
-    key = open_lock_key(seed, lock.suite)
+def open_sealed_lock(ring: MasterKeys, sealed: SealedLock) -> LockKey:
+    """The private half of `sealed`, from the first of its seals that opens.
+
+    Raises `SealedError`, or `MasterKeyError` where a master key is missing.
+    """
+    failure: MasterKeyError | SealedError = SealedError()
+    for seal in sealed.seals:
+        try:
+            return open_seal(ring, sealed.lock, seal)
+        except (MasterKeyError, SealedError) as error:
+            failure = error
+    raise failure
+
+
+def open_seal(ring: MasterKeys, lock: RecordLock, seal: Seal) -> LockKey:
+    """The private half of `lock` in `seal`, checked against the public half. Raises as `open_sealed_lock` does."""
+    key = open_lock_key(open_lock_seed(ring, lock, seal), lock.suite)
     if key.public_key != lock.lock_key:
         raise SealedError
     return key
+
+
+def seal_lock_seed(ring: MasterKeys, seed: Secret, lock: RecordLock, master_key_version: int) -> Seal:
+    """The seed of `lock`, sealed under one master key. Raises `MasterKeyError`."""
+    aad = derive_aad(lock.record, lock.version, master_key_version)
+    return Seal(master_key_version, ring.seal(seed, aad=aad, version=master_key_version))
+
+
+def open_lock_seed(ring: MasterKeys, lock: RecordLock, seal: Seal) -> Secret:
+    """The seed of `lock` in `seal`, not compared with the public half. Raises `MasterKeyError` or `SealedError`."""
+    aad = derive_aad(lock.record, lock.version, seal.master_key_version)
+    return ring.open(seal.sealed_seed, aad=aad, version=seal.master_key_version)
 
 
 def derive_aad(record: RecordId, version: int, master_key_version: int) -> bytes:

@@ -1,12 +1,14 @@
 """Record locks and their statements in the database. Never commits."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, select, update
 
-from carnet_keyservice.tables import lock_statements, record_locks
+from carnet_keyservice.master_keys.state import KeyState
+from carnet_keyservice.tables import lock_seals, lock_statements, master_keys, record_locks
 from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.statements import Lock, Signed
 from carnet_protocol.suites import Suite
@@ -14,22 +16,36 @@ from carnet_server.tables import statements
 
 
 @dataclass(frozen=True, slots=True)
-class SealedLock:
-    """One version of a record's lock: its public half, and its private half sealed under a master key."""
+class RecordLock:
+    """One version of a record's lock: its public half."""
 
     record: RecordId
     version: int
     suite: Suite
     lock_key: bytes
-    sealed_seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The private half of a lock, sealed under a master key."""
+
     master_key_version: int
+    sealed_seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedLock:
+    """A lock with its seals, each of which holds the same private half; the one to open first comes first."""
+
+    lock: RecordLock
+    seals: tuple[Seal, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LockRow:
     """A lock in use since the event `made`; from the event `retired` on it is released no more."""
 
-    sealed: SealedLock
+    lock: RecordLock
     made: int
     retired: int | None
 
@@ -57,6 +73,21 @@ _NEWEST_STATEMENT = (
     .order_by(lock_statements.c.event.desc())
     .limit(1)
 )
+SEALED: Final = (
+    select(record_locks, lock_seals.c.master_key_version, lock_seals.c.sealed_seed)
+    .join(
+        lock_seals, and_(lock_seals.c.record == record_locks.c.record, lock_seals.c.version == record_locks.c.version)
+    )
+    .join(master_keys, master_keys.c.version == lock_seals.c.master_key_version)
+)
+"""Every seal, beside its lock."""
+SEALED_ORDER: Final = (
+    record_locks.c.record,
+    record_locks.c.version,
+    case((master_keys.c.state == KeyState.ACTIVE.value, 0), else_=1),
+    lock_seals.c.master_key_version.desc(),
+)
+"""Locks one after the other, and first of each the seal under the active master key."""
 _ONE = select(record_locks).where(
     record_locks.c.record == bindparam("of"), record_locks.c.version == bindparam("wanted")
 )
@@ -79,15 +110,14 @@ def find_newest_statement(connection: Connection, record: RecordId) -> LockState
 
 
 def load_sealed(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:
-    """The locks of `record` in these `versions`."""
-    rows = connection.execute(
-        select(record_locks).where(record_locks.c.record == record, record_locks.c.version.in_(versions))
-    )
-    return [read_sealed(row) for row in rows]
+    """The locks of `record` in these `versions` that are not destroyed."""
+    wanted = record_locks.c.record == record, record_locks.c.version.in_(versions)
+    return list(read_sealed(connection.execute(SEALED.where(*wanted).order_by(*SEALED_ORDER))))
 
 
-def insert_lock(connection: Connection, lock: SealedLock, *, made: int) -> None:
+def insert_lock(connection: Connection, sealed: SealedLock, *, made: int) -> None:
     """Keep a new lock, in use since the event `made`."""
+    lock = sealed.lock
     connection.execute(
         insert(record_locks),
         {
@@ -95,11 +125,22 @@ def insert_lock(connection: Connection, lock: SealedLock, *, made: int) -> None:
             "version": lock.version,
             "suite": int(lock.suite),
             "lock_key": lock.lock_key,
-            "sealed_seed": lock.sealed_seed,
-            "master_key_version": lock.master_key_version,
             "made": made,
             "retired": None,
+            "destroyed": None,
         },
+    )
+    connection.execute(
+        insert(lock_seals),
+        [
+            {
+                "record": lock.record,
+                "version": lock.version,
+                "master_key_version": seal.master_key_version,
+                "sealed_seed": seal.sealed_seed,
+            }
+            for seal in sealed.seals
+        ],
     )
 
 
@@ -128,11 +169,9 @@ def retire_lock(connection: Connection, record: RecordId, version: int, *, event
 
 
 def count_by_master_key(connection: Connection) -> dict[int, int]:
-    """How many locks are sealed under each master key version."""
+    """How many locks are sealed under each master key version; one may be sealed under several."""
     rows = connection.execute(
-        select(record_locks.c.master_key_version, func.count().label("locks")).group_by(
-            record_locks.c.master_key_version
-        )
+        select(lock_seals.c.master_key_version, func.count().label("locks")).group_by(lock_seals.c.master_key_version)
     )
     return {row.master_key_version: row.locks for row in rows}
 
@@ -151,16 +190,16 @@ def find_oldest_expiry(connection: Connection) -> int | None:
 
 
 def _lock(row: Row[Any] | None) -> LockRow | None:
-    return None if row is None else LockRow(read_sealed(row), row.made, row.retired)
+    return None if row is None else LockRow(read_lock(row), row.made, row.retired)
 
 
-def read_sealed(row: Row[Any]) -> SealedLock:
+def read_lock(row: Row[Any]) -> RecordLock:
     """The lock in a row of `record_locks`."""
-    return SealedLock(
-        record=row.record,
-        version=row.version,
-        suite=Suite(row.suite),
-        lock_key=row.lock_key,
-        sealed_seed=row.sealed_seed,
-        master_key_version=row.master_key_version,
-    )
+    return RecordLock(record=row.record, version=row.version, suite=Suite(row.suite), lock_key=row.lock_key)
+
+
+def read_sealed(rows: Iterable[Row[Any]]) -> Iterator[SealedLock]:
+    """The locks in rows of `SEALED`, of which those of one lock follow each other."""
+    for _, group in groupby(rows, key=lambda row: (row.record, row.version)):
+        of_one = list(group)
+        yield SealedLock(read_lock(of_one[0]), tuple(Seal(row.master_key_version, row.sealed_seed) for row in of_one))

@@ -8,6 +8,8 @@ from sqlalchemy import Connection
 
 from carnet_keyservice.locks import accept, decide, queries
 from carnet_keyservice.locks.keys import LockKeys
+from carnet_keyservice.locks.queries import LockRow
+from carnet_keyservice.master_keys.queries import find_coming_versions, find_sealing_versions
 from carnet_protocol.api import Accepted, LockView
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.ids import RecordId
@@ -65,8 +67,13 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
     def make_lock(call: SignedCall[None], record: RecordId) -> LockView:
         """Make the next version of the record's lock, the first one included."""
         authorise_patient(call.principal, record)
-        newest = call.read(lambda connection, _: queries.find_newest_lock(connection, record))
-        sealed = keys.make(record, decide.decide_next_version(newest))
+
+        def look(connection: Connection, _: int) -> tuple[LockRow | None, frozenset[int], frozenset[int]]:
+            newest = queries.find_newest_lock(connection, record)
+            return newest, find_sealing_versions(connection), find_coming_versions(connection)
+
+        newest, under, coming = call.read(look)
+        sealed = keys.make(record, decide.decide_next_version(newest), under=under, coming=coming)
 
         def work(connection: Connection, now: int) -> str:
             return accept.make_lock(Moment(connection, now, deployment), call.principal, sealed, server_key)

@@ -1,67 +1,80 @@
 """Master keys in files: `master-1.key`, `master-2.key`, … of 32 bytes each, readable by their owner alone."""
 
-import re
+import contextlib
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from typing_extensions import override
 
 from carnet_keyservice.errors import MasterKeyError
-from carnet_keyservice.master_keys.provider import MasterKeyProvider
-from carnet_keyservice.sealing import MASTER_KEY_SIZE, Secret, open_at_rest, seal_at_rest
+from carnet_keyservice.master_keys.provider import MadeKey, MasterKeyProvider
+from carnet_keyservice.sealing import MASTER_KEY_SIZE, Secret
 from carnet_server.errors import SettingsError
 from carnet_server.key_files import load_secret_file, make_secret_file
 
-_NAME: Final = re.compile(r"master-([1-9][0-9]{0,8})\.key")
+FILES: Final = "file"
 
 
-class FileMasterKeys(MasterKeyProvider):
-    """Holds the master keys in memory for as long as the program runs."""
+class FileProvider(MasterKeyProvider):
+    """Keeps each key in a file of `folder`. Its token is empty: the version names the file."""
 
-    def __init__(self, keys: Mapping[int, Secret]) -> None:
-        if not keys:
-            raise MasterKeyError("there is no master key; put a file master-1.key of 32 random bytes in place")
-        self._keys = dict(keys)
+    name = FILES
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The keys of every master key file in `folder`. Raises `MasterKeyError`."""
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @override
+    def make(self, version: int) -> MadeKey:
+        """A fresh file, or the one that is there."""
+        if not self._path(version).exists():
+            with contextlib.suppress(SettingsError):  # another process made it first, or `load` says what is wrong
+                make_master_key_file(self._folder, version=version)
+        return MadeKey(self.load(version, b""), b"")
+
+    @override
+    def load(self, version: int, token: bytes) -> Secret:
+        """What is in the file."""
+        if token:
+            raise MasterKeyError(f"master key {version} is in no file; name its provider in the settings")
+        path = self._path(version)
+        if not path.exists():
+            raise MasterKeyError(f"master key {version} is not here; put its file {path.name} back")
         try:
-            matches = [match for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))]
-            keys = {int(match[1]): load_secret_file(folder / match[0], size_bytes=MASTER_KEY_SIZE) for match in matches}
-        except OSError as error:
-            raise MasterKeyError("the folder of the master keys cannot be read") from error
+            return Secret(load_secret_file(path, size_bytes=MASTER_KEY_SIZE))
         except SettingsError as error:
             raise MasterKeyError(str(error)) from error
-        return cls({version: Secret(key) for version, key in keys.items()})
 
     @override
-    def current_version(self) -> int:
-        """The highest version."""
-        return max(self._keys)
+    def destroy(self, version: int, token: bytes) -> None:
+        """Overwrite the file, then remove it.
 
-    @override
-    def versions(self) -> frozenset[int]:
-        """Every version whose file was there."""
-        return frozenset(self._keys)
+        A disk may keep what was overwritten, and copies of the file are not ours to find: see the threat model.
+        """
+        path = self._path(version)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise MasterKeyError(f"{path.name} cannot be destroyed; remove it by hand") from error
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                file.write(bytes(MASTER_KEY_SIZE))
+                os.fsync(file.fileno())
+            path.unlink(missing_ok=True)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise MasterKeyError(f"{path.name} cannot be destroyed; remove it by hand") from error
 
-    @override
-    def seal(self, secret: Secret, *, aad: bytes, version: int) -> bytes:
-        """XChaCha20-Poly1305 with a random nonce before it."""
-        return seal_at_rest(self._key(version), secret, aad=aad)
-
-    @override
-    def open(self, sealed: bytes, *, aad: bytes, version: int) -> Secret:
-        """What `seal` sealed."""
-        return open_at_rest(self._key(version), sealed, aad=aad)
-
-    def _key(self, version: int) -> Secret:
-        key = self._keys.get(version)
-        if key is None:
-            raise MasterKeyError(f"master key {version} is not here; put its file master-{version}.key back")
-        return key
+    def _path(self, version: int) -> Path:
+        return self._folder / f"master-{version}.key"
 
 
 def make_master_key_file(

@@ -26,7 +26,13 @@ def upgrade() -> None:
     op.create_table(
         "master_keys",
         sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("token", sa.LargeBinary(), nullable=False),
         sa.Column("check_value", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("is_sealing", _INTEGER, nullable=False),
+        sa.Column("made_at", _INTEGER, nullable=False),
+        sa.Column("changed_at", _INTEGER, nullable=False),
         sa.PrimaryKeyConstraint("version", name="pk_master_keys"),
         sqlite_strict=True,
     )
@@ -163,20 +169,34 @@ def upgrade() -> None:
         sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
         sa.Column("suite", _INTEGER, nullable=False),
         sa.Column("lock_key", sa.LargeBinary(), nullable=False),
-        sa.Column("sealed_seed", sa.LargeBinary(), nullable=False),
-        sa.Column("master_key_version", _INTEGER, nullable=False),
         sa.Column("made", _INTEGER, nullable=False),
         sa.Column("retired", _INTEGER, nullable=True),
+        sa.Column("destroyed", _INTEGER, nullable=True),
+        sa.ForeignKeyConstraint(["destroyed"], ["events.position"], name="fk_record_locks_destroyed_events"),
         sa.ForeignKeyConstraint(["made"], ["events.position"], name="fk_record_locks_made_events"),
-        sa.ForeignKeyConstraint(
-            ["master_key_version"], ["master_keys.version"], name="fk_record_locks_master_key_version_master_keys"
-        ),
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_record_locks_record_people"),
         sa.ForeignKeyConstraint(["retired"], ["events.position"], name="fk_record_locks_retired_events"),
         sa.PrimaryKeyConstraint("record", "version", name="pk_record_locks"),
         sqlite_strict=True,
     )
-    op.create_index("ix_record_locks_master_key_version", "record_locks", ["master_key_version"], unique=False)
+    op.create_table(
+        "lock_seals",
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
+        sa.Column("master_key_version", _INTEGER, autoincrement=False, nullable=False),
+        sa.Column("sealed_seed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["master_key_version"], ["master_keys.version"], name="fk_lock_seals_master_key_version_master_keys"
+        ),
+        sa.ForeignKeyConstraint(
+            ["record", "version"],
+            ["record_locks.record", "record_locks.version"],
+            name="fk_lock_seals_record_version_record_locks",
+        ),
+        sa.PrimaryKeyConstraint("record", "version", "master_key_version", name="pk_lock_seals"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_lock_seals_master_key_version", "lock_seals", ["master_key_version"], unique=False)
     op.create_table(
         "revoked_attestations",
         sa.Column("registrar", sa.LargeBinary(), nullable=False),

@@ -85,7 +85,7 @@ def find_lock_keys(
     found = {version: key for version in versions if (key := keys.find((record, version))) is not None}
     missing = versions - found.keys()
     if missing:
-        found |= {lock.version: keys.open(lock) for lock in load_sealed(connection, record, missing)}
+        found |= {sealed.lock.version: keys.open(sealed) for sealed in load_sealed(connection, record, missing)}
     return found
 
 

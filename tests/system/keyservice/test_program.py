@@ -10,8 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import update
 
-from carnet_keyservice.master_keys import make_master_key_file
-from carnet_keyservice.tables import record_locks
+from carnet_keyservice.tables import lock_seals
 from carnet_protocol.api import ReleaseAnswer, ReleaseKind
 from carnet_protocol.tuples import KeyRole
 from tests.support.hpke import open_box
@@ -104,10 +103,12 @@ def test_fsck_names_a_lock_that_does_not_open_with_its_exit_code(process: KeySer
     story = KeyServiceStory.begin(process.world())
     process.stop()
     with story.world.engine.begin() as connection:
-        connection.execute(update(record_locks).values(sealed_seed=bytes(72)))
+        connection.execute(update(lock_seals).values(sealed_seed=bytes(72)))
     exit_code, found = process.run_json("fsck")
     assert exit_code == 1
-    assert found["findings"] == [{"check": "lock_does_not_open", "where": f"lock 1 of record {story.own.id}"}]
+    assert found["findings"] == [
+        {"check": "lock_does_not_open", "where": f"lock 1 of record {story.own.id}, under master key 1"}
+    ]
 
 
 def test_its_log_and_its_output_name_nobody(process: KeyServiceProcess) -> None:
@@ -159,22 +160,14 @@ def laid_out(tmp_path: Path) -> Iterator[KeyServiceProcess]:
         yield made
 
 
-def test_a_newer_master_key_comes_into_use_and_the_older_one_stays_needed(laid_out: KeyServiceProcess) -> None:
+def test_a_master_key_that_is_away_is_told_before_anything_is_served(laid_out: KeyServiceProcess) -> None:
     laid_out.start()
-    story = KeyServiceStory.begin(laid_out.world())
-    old = story.item(KeyRole.CONTENT)
+    KeyServiceStory.begin(laid_out.world())
     laid_out.stop()
-    make_master_key_file(laid_out.root / "keys", version=2)
-    laid_out.start()
-    accept(story.world.post(f"{story.path}/locks", story.alice))
-    assert None not in story.inner(story.release(story.bob, story.grant, [old]))
-    laid_out.stop()
-    counts = laid_out.run_json("status")[1]["counts"]
-    assert (counts["locks_under_master_key_1"], counts["locks_under_master_key_2"]) == (1, 1)
     (laid_out.root / "keys" / "master-1.key").rename(laid_out.root / "away.key")
     done = laid_out.run("serve")
     assert done.returncode == 1
-    assert "master key 1 is in use and not here" in done.stderr
+    assert "master key 1 is not here; put its file master-1.key back" in done.stderr
     assert laid_out.run_json("fsck")[0] == 1
     (laid_out.root / "away.key").rename(laid_out.root / "keys" / "master-1.key")
     assert laid_out.run("fsck").returncode == 0

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import Connection, delete, select, update
 
 from carnet_keyservice.fsck import check_all
-from carnet_keyservice.master_keys import FileMasterKeys
+from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.sealing import Secret
 from carnet_keyservice.tables import (
     OWN_COPY,
+    lock_seals,
     lock_statements,
     master_keys,
     metadata,
@@ -23,6 +24,7 @@ from carnet_server.deployment import Deployment
 from carnet_server.migrations import find_differences
 from carnet_server.tables import grants
 from tests.support.keyservice import KeyServiceStory, accept
+from tests.support.master_keys import make_ring
 from tests.support.people import Dice
 from tests.support.records import update_of
 
@@ -50,7 +52,7 @@ def full(story: KeyServiceStory) -> KeyServiceStory:
     return story
 
 
-def findings(story: KeyServiceStory, *, master: FileMasterKeys | None = None) -> set[str]:
+def findings(story: KeyServiceStory, *, master: MasterKeys | None = None) -> set[str]:
     """What the checks find."""
     own = story.world.own
     deployment = Deployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key)
@@ -70,13 +72,30 @@ def test_the_tables_are_those_that_the_revisions_made(story: KeyServiceStory) ->
 DAMAGE: dict[str, tuple[str, Callable[[Connection], object]]] = {
     "a seed is overwritten": (
         "lock_does_not_open",
-        lambda c: c.execute(update(record_locks).values(sealed_seed=bytes(72))),
+        lambda c: c.execute(update(lock_seals).values(sealed_seed=bytes(72))),
     ),
     "every lock has the seed of one": (
         "lock_does_not_open",
         lambda c: c.execute(
-            update(record_locks).values(sealed_seed=c.execute(select(record_locks.c.sealed_seed).limit(1)).scalar_one())
+            update(lock_seals).values(sealed_seed=c.execute(select(lock_seals.c.sealed_seed).limit(1)).scalar_one())
         ),
+    ),
+    "a lock has lost its seals": ("lock_without_seal", lambda c: c.execute(delete(lock_seals))),
+    "a destroyed lock kept a seal": (
+        "seal_of_destroyed_lock",
+        lambda c: c.execute(update(record_locks).values(destroyed=0)),
+    ),
+    "a destruction is of another event": (
+        "destruction_not_logged",
+        lambda c: c.execute(update(record_locks).values(destroyed=0)),
+    ),
+    "no master key is active": (
+        "master_key_not_active",
+        lambda c: c.execute(update(master_keys).values(state="suspended")),
+    ),
+    "nothing new is sealed under the active master key": (
+        "master_key_not_active",
+        lambda c: c.execute(update(master_keys).values(is_sealing=0)),
     ),
     "a public half is replaced": (
         "lock_of_another_statement",
@@ -150,9 +169,9 @@ def test_a_sealed_key_of_another_record_is_found(full: KeyServiceStory) -> None:
 
 
 def test_the_wrong_master_key_is_found(full: KeyServiceStory) -> None:
-    wrong = FileMasterKeys({1: Secret(Dice("wrong")(32))})
+    wrong = make_ring(Secret(Dice("wrong")(32)))
     assert {"master_key_wrong", "lock_does_not_open"} <= findings(full, master=wrong)
-    missing = FileMasterKeys({2: Secret(Dice("wrong")(32))})
+    missing = make_ring(Secret(Dice("wrong")(32)), first=2)
     assert {"master_key_missing", "lock_does_not_open"} <= findings(full, master=missing)
 
 

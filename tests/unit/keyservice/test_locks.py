@@ -4,6 +4,7 @@ import pytest
 
 from carnet_keyservice.locks import decide
 from carnet_keyservice.locks.keys import LockKeys
+from carnet_protocol.ids import RecordId
 from carnet_protocol.limits import MAX_LOCK_STATEMENT_SECONDS
 from carnet_protocol.statements import Lock, Permission, Receipt, Role, Signed
 from tests.support.keyservice import KeyServiceStory, accept, code
@@ -94,10 +95,10 @@ def test_a_practitioner_has_no_lock_of_their_own(story: KeyServiceStory) -> None
 def test_two_requests_never_make_the_same_version(story: KeyServiceStory, monkeypatch: pytest.MonkeyPatch) -> None:
     made = LockKeys.make
 
-    def overtaken(self: LockKeys, record: object, version: int) -> object:
+    def overtaken(self: LockKeys, record: RecordId, version: int, **given: frozenset[int]) -> object:
         monkeypatch.setattr(LockKeys, "make", made)
         accept(story.world.post(f"{story.path}/locks", story.alice))
-        return made(self, record, version)
+        return made(self, record, version, **given)
 
     monkeypatch.setattr(LockKeys, "make", overtaken)
     assert code(story.world.post(f"{story.path}/locks", story.alice)) == (409, "conflict")

@@ -175,7 +175,7 @@ def test_two_programs_on_one_database_keep_the_same_order(
     """The second program has looked at everything before: its keys, its connections and its snapshots are warm."""
     second_engine = make_engine(engine.url.render_as_string(hide_password=False))
     second = KeyServiceWorld.make(second_engine, tmp_path, Dice("deployment"), own=story.world.own)
-    second.master_keys._keys.update(story.world.master_keys._keys)
+    second.master_keys._keys = dict(story.world.master_keys._keys)
     with second.client:
         twin = replace(story, world=second)
         twin.inner(twin.release(twin.bob, twin.grant, [twin.item(KeyRole.CONTENT)]))
