@@ -34,7 +34,7 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, Sta
 from carnet_protocol.signing import SEED_SIZE, Signer, hash_statement
 from carnet_protocol.statements import ServiceCard, Signed
 from carnet_protocol.statements.people import SigningPublicKey
-from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
+from carnet_protocol.suites import SIZES, Suite
 from carnet_protocol.wire import Base64Bytes, SuiteNumber, WireModel
 
 _PAIRING_FILE: Final = "pairing.json"
@@ -121,7 +121,7 @@ def request_pairing(
         if not home.has(DEVICE_SECRET_FILE):
             home.store(DEVICE_SECRET_FILE, DeviceSecret.make(random).reveal())
         pairing_secret = AccountKey.make(random)
-        device, kem_key = _derive_pairing_keys(pairing_secret, WRITE_SUITE)
+        device, kem_key = _derive_pairing_keys(pairing_secret, Suite(card.body.write_suite))
         file = _RequestFile(
             device_key=device.public_key,
             format="carnet.device-request.v1",
@@ -148,6 +148,7 @@ def approve_device(session: Session, request: PairingRequest, *, name: str) -> b
 
     Returns the sealed answer, which that device alone opens. Raises a `DataError` or a `TransportError`.
     """
+    session.require_suite(request.suite, "the new device's keys")
     person = fetch_own(session)
     body = session.keyring.body
     device = sign_device(

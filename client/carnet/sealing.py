@@ -4,7 +4,7 @@ HPKE with the suite's hybrid KEM seals to a public key, XChaCha20-Poly1305 under
 Argon2id stretches a passphrase. Nothing here knows what it seals: `capsules`, `boxes` and `keyring` say that. Content
 has its own module, `content`.
 
-    >>> reader = KemPrivateKey.make()
+    >>> reader = KemPrivateKey.make(Suite.P384_MLKEM1024)
     >>> box = seal_message(b"for one reader", reader.public_key, suite=reader.suite, info=b"example")
     >>> open_message(box, reader, info=b"example")
     b'for one reader'
@@ -47,7 +47,7 @@ from nacl.secret import Aead
 from carnet.errors import DecryptionError, UsageError, VerificationError
 from carnet_protocol.limits import MIB
 from carnet_protocol.sealed_box import HEADER_SIZE, BoxKind, format_header, parse_header
-from carnet_protocol.suites import KEM_SEED_SIZE, SIZES, WRITE_SUITE, Suite
+from carnet_protocol.suites import KEM_SEED_SIZE, SIZES, Suite
 
 Random = Callable[[int], bytes]
 """A source of random bytes; production code never passes another one than the system's."""
@@ -75,7 +75,7 @@ class KemPrivateKey:
 
     __slots__ = ("_opened", "_public_key", "_seed", "suite")
 
-    def __init__(self, seed: bytes, suite: Suite = WRITE_SUITE) -> None:
+    def __init__(self, seed: bytes, suite: Suite) -> None:
         """The key pair of `seed`. Raises `VerificationError` for another length."""
         if len(seed) != KEM_SEED_SIZE:
             raise VerificationError("a private KEM key is kept as a seed of 32 bytes: this one has another length")
@@ -85,7 +85,7 @@ class KemPrivateKey:
         self.suite = suite
 
     @classmethod
-    def make(cls, suite: Suite = WRITE_SUITE, random: Random = secrets.token_bytes) -> Self:
+    def make(cls, suite: Suite, random: Random = secrets.token_bytes) -> Self:
         """A fresh key pair."""
         return cls(random(KEM_SEED_SIZE), suite)
 

@@ -23,7 +23,7 @@ from nacl.secret import Aead
 from carnet_keyservice.errors import SealedError
 from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
 from carnet_protocol.sealed_box import HEADER_SIZE, inner_size, parse_header
-from carnet_protocol.suites import KEM_SEED_SIZE, WRITE_SUITE, Suite
+from carnet_protocol.suites import KEM_SEED_SIZE, Suite
 from carnet_protocol.tuples import WrapTuple
 
 MASTER_KEY_SIZE: Final = Aead.KEY_SIZE
@@ -126,11 +126,11 @@ def _expand_seed(seed: bytes, suite: Suite) -> tuple[_OpenedKey, bytes]:
 
 
 def make_lock_seed(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
-    """The private seed of a fresh record lock of `WRITE_SUITE`."""
+    """The private seed of a fresh record lock, the same for every suite."""
     return Secret(random(KEM_SEED_SIZE))
 
 
-def open_lock_key(seed: Secret, suite: Suite = WRITE_SUITE) -> LockKey:
+def open_lock_key(seed: Secret, suite: Suite) -> LockKey:
     """The key pair of `seed`. Raises `SealedError`."""
     return LockKey(seed, suite)
 

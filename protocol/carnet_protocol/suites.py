@@ -36,6 +36,7 @@ SIZES: Final[dict[Suite, SuiteSizes]] = {
 }
 
 WRITE_SUITE: Final = Suite.X25519_MLKEM768
+"""What the first card of a new deployment says. Whoever seals asks the card that is in force, never this."""
 READABLE_SUITES: Final = frozenset(Suite)
 
 

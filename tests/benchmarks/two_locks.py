@@ -20,7 +20,7 @@ _SIZE = 8 * 1024
 def seal_documents(count: int, folder: str) -> None:
     """Seal `count` documents into files of a new folder in `folder`, which is removed afterwards."""
     record, author = RecordId(os.urandom(32)), IdentityHash(os.urandom(32))
-    compartment_key, lock_key = KemPrivateKey.make(), KemPrivateKey.make()
+    compartment_key, lock_key = KemPrivateKey.make(WRITE_SUITE), KemPrivateKey.make(WRITE_SUITE)
     recipient = CompartmentLock(CompartmentId.make(), StatementHash(os.urandom(32)))
     lock = Signed.sign(
         Lock(

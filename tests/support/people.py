@@ -11,7 +11,7 @@ size. What belongs to a record is in `tests.support.records`.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from carnet_protocol.ids import (
@@ -41,7 +41,7 @@ from carnet_protocol.statements import (
     Succession,
 )
 from carnet_protocol.statements.people import RECOVERY_SLOT_SIZE, SEALED_DEVICE_NAME_SIZE
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from tests.support.hpke import KemKey, make_kem_key
 
 NOW = 1_800_000_000
@@ -321,8 +321,9 @@ class Deployment:
         *,
         vault_origin: str = "http://127.0.0.1:7801",
         keyservice_origin: str = "http://127.0.0.1:7802",
+        suite: Suite = WRITE_SUITE,
     ) -> Self:
-        """A fresh deployment."""
+        """A fresh deployment that writes `suite`, and nothing below."""
         vault = OwnServer(dice.signer(), dice.signer(), vault_origin)
         keyservice = OwnServer(dice.signer(), dice.signer(), keyservice_origin)
         registrar = OwnRegistrar(dice, dice.signer())
@@ -335,10 +336,16 @@ class Deployment:
             keyservice=keyservice.entry(),
             registrars=(registrar.signer.public_key,),
             witnesses=(),
-            suite_floor=WRITE_SUITE,
+            suite_floor=suite,
+            write_suite=suite,
             issued_at=NOW - 365 * DAY,
         )
         return cls(vault, keyservice, registrar, card_key, Signed.sign(body, card_key))
+
+    def change_suites(self, *, floor: int, write: int) -> Self:
+        """The same deployment with its next card, which says so."""
+        changed = {"serial": self.card.body.serial + 1, "suite_floor": floor, "write_suite": write}
+        return replace(self, card=Signed.sign(self.card.body.model_copy(update=changed), self.card_key))
 
     @property
     def registrar_keys(self) -> tuple[Ed25519PublicKey, ...]:

@@ -24,7 +24,7 @@ from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordI
 from carnet_protocol.sealed_box import HEADER_SIZE
 from carnet_protocol.signing import split_jws
 from carnet_protocol.statements import KINDS, Compartment, Device, Grant, Identity, Recovery, Signed
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_protocol.tuples import (
     CompartmentLock,
     IdentityTuple,
@@ -251,7 +251,7 @@ def _is_list(raw: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def _key_pair(key: bytes) -> KemPrivateKey:
-    return KemPrivateKey(key)
+    return KemPrivateKey(key, WRITE_SUITE)
 
 
 def _quietly(open_: Callable[[], bytes]) -> bytes | None:

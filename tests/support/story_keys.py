@@ -8,6 +8,7 @@ from carnet.sealing import derive_key
 from carnet.session import Session
 from carnet.slots import Slot, SlotKind, derive_passphrase_slot_key
 from carnet_protocol import labels
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support.client import PASSPHRASE
 from tests.support.sealed import Sealed, in_home, in_keyservice, in_vault, read_tables, seal_of_message_to
 from tests.support.whole_story import WholeStory
@@ -69,7 +70,7 @@ def _own_keys(session: Session) -> Iterator[tuple[str, bytes]]:
     for held in body.account_keys:
         account_key = held.account_key
         yield "account key", account_key.reveal()
-        yield "account KEM key", account_key.derive_kem_key().seed()
+        yield "account KEM key", account_key.derive_kem_key(WRITE_SUITE).seed()
         yield "device name key", account_key.derive_device_name_key()
         yield "keyring body key", account_key.derive_keyring_body_key()
         yield "local state key", account_key.derive_local_state_key()

@@ -253,7 +253,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "revocation": {"record": HASH, "grant_id": ID16, "grant": HASH, "device": HASH, "issued_at": "time"},
     "service-card": {
         "card_key": "key", "serial": "int1", "name": "text", "vault": "server", "keyservice": "server",
-        "registrars": "keys", "witnesses": "witnesses", "suite_floor": "suite", "issued_at": "time",
+        "registrars": "keys", "witnesses": "witnesses", "suite_floor": "code", "write_suite": "code",
+        "issued_at": "time",
     },
     "receipt": {"server": HASH, "index": "int0", "time": "time", "leaf": HASH},
 }  # fmt: skip
@@ -271,9 +272,9 @@ def check_field(value: Any, form: str) -> None:
         unb64(value, int(form[1:]))
     elif re.fullmatch("box[0-9]+", form):  # sealed to a key that the statement does not name, of any suite
         need(len(unb64(value)) in {box_size(suite, int(form[3:])) for suite in ENC_SIZE}, "a box")
-    elif form in {"int0", "int1", "time", "suite", "size"}:
-        low = {"int0": 0, "int1": 1, "time": 0, "suite": 1, "size": 16472}[form]
-        high = {"time": MAX_TIME, "suite": 2}.get(form, 2**53 - 1)
+    elif form in {"int0", "int1", "time", "suite", "code", "size"}:
+        low = {"int0": 0, "int1": 1, "time": 0, "suite": 1, "code": 1, "size": 16472}[form]
+        high = {"time": MAX_TIME, "suite": 2, "code": 65535}.get(form, 2**53 - 1)
         need(isinstance(value, int) and not isinstance(value, bool) and low <= value <= high, "an integer")
     elif form == "text":
         need(isinstance(value, str) and 1 <= len(value) <= 200 and is_shown(value), "a text")
@@ -382,6 +383,7 @@ def check_rules(kind: str, body: Given) -> None:
         keys = [body["card_key"], *body["registrars"], *(witness["key"] for witness in body["witnesses"])]
         keys += [body[server][name] for server in ("vault", "keyservice") for name in ("key", "log_key")]
         need(len(set(keys)) == len(keys), "one key twice")
+        need(body["write_suite"] >= body["suite_floor"], "written below the floor")
 
 
 def verify_statement(text: str, key: bytes) -> None:

@@ -40,7 +40,6 @@ from carnet_protocol.ids import (
 )
 from carnet_protocol.limits import MIB
 from carnet_protocol.statements import Manifest, Signed
-from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, WrapTuple
 
 SMALL_BYTES: Final = 4 * MIB
@@ -125,7 +124,7 @@ def make_keys(session: Session, access: RecordAccess, new: NewVersion) -> Versio
         salt = previous.body.document_salt
         number = previous.body.version + 1
     document = derive_document_id(access.record, session.identity, salt)
-    identity = IdentityTuple(WRITE_SUITE, access.record, document, number, session.identity)
+    identity = IdentityTuple(session.write_suite, access.record, document, number, session.identity)
     return VersionKeys(identity, salt, ContentKey.make(), MetadataKey.make(), CommitmentKey.make())
 
 

@@ -35,7 +35,6 @@ from carnet.standing import OwnKey
 from carnet_protocol.api import Capsule, DepositReceipts, ResealDeposit, ResealDeposits
 from carnet_protocol.ids import DocumentId, Sha256Digest
 from carnet_protocol.statements import Lock, Reseal, Signed
-from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import CompartmentLock, KeyRole, WrapTuple
 
 _ATTEMPTS: Final = 3
@@ -85,7 +84,8 @@ def reseal_version(
                 context=opened.version.identity.content_context(),
                 commitment_key=CommitmentKey(opened.metadata.commitment_key.raw),
                 suites=ContentSuites(
-                    digest=max(WRITE_SUITE, opened.version.identity.suite), commitment=opened.version.identity.suite
+                    digest=max(session.write_suite, opened.version.identity.suite),
+                    commitment=opened.version.identity.suite,
                 ),
                 on_progress=on_progress,
             )

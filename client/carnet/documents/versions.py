@@ -19,7 +19,6 @@ from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, Sha256Digest, StatementHash
 from carnet_protocol.statements import Filing, Grant, Manifest, Permission, Reseal, Signed
-from carnet_protocol.suites import parse_suite
 from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, PersonalLock, WrapTuple
 
 
@@ -169,7 +168,8 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
     3. The reseal, if any, is the patient's and names the manifest. The filings, which the patient alone sees, are the
        patient's, of this document, and form a chain.
     4. The metadata ciphertext has its digest.
-    5. The capsule names this version, its metadata key, and a lock that this access knows.
+    5. The digest in force is of no suite below the floor. The capsule names this version, its metadata key, and a lock
+       that this access knows, and is of no such suite either.
     6. For the patient: a first version is in the compartment where it was filed last, or else deposited. A later one
        may be where its author deposited it after the document was moved.
 
@@ -180,7 +180,6 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
         manifest = Signed.parse(entry.manifest, Manifest)
         if manifest.body.record != access.record:
             raise VerificationError("a document is of another record")
-        parse_suite(manifest.body.suite)
         # 2
         authors.verify(manifest)
         # 3
@@ -193,6 +192,7 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
     if Sha256Digest.of(entry.metadata) != version.metadata_digest:
         raise VerificationError("a document's metadata is not what its author signed")
     # 5
+    access.require_suites(version.content_suites.digest)
     verify_capsule(access, version, entry.metadata_capsule, KeyRole.METADATA)
     # 6
     if access.grant is None and version.number == 1:
@@ -204,12 +204,13 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
 
 
 def verify_capsule(access: RecordAccess, version: Version, capsule: Capsule, role: KeyRole) -> WrapTuple:
-    """The wrap tuple of `capsule`, if it is the one of `version` and `role` and for this access.
+    """The wrap tuple of `capsule`, if it is the one of `version` and `role`, for this access, and not below its floor.
 
-    Raises `VerificationError`.
+    Raises `VerificationError` or `BelowFloorError`.
     """
     if (capsule.document, capsule.version, capsule.role) != (version.document, version.number, role):
         raise VerificationError("a capsule is of another document, version or key: it was not opened")
+    access.require_suites(capsule.inner_suite, capsule.outer_suite)
     match capsule.recipient():
         case CompartmentLock(name, statement):
             compartment = access.compartment(name)

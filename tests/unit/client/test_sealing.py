@@ -25,7 +25,7 @@ from carnet.sealing import (
 from carnet_protocol.encoding import pack
 from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
 from carnet_protocol.sealed_box import BoxKind, box_size, format_header
-from carnet_protocol.suites import SIZES, Suite
+from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
 from tests.support import hpke
 from tests.support.people import Dice
 
@@ -200,11 +200,11 @@ class _Shaken:
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_private_key_refuses_a_seed_of_another_length(size: int) -> None:
     with pytest.raises(VerificationError):
-        KemPrivateKey(bytes(size))
+        KemPrivateKey(bytes(size), WRITE_SUITE)
 
 
 def test_private_key_shows_nothing() -> None:
-    key = KemPrivateKey.make()
+    key = KemPrivateKey.make(WRITE_SUITE)
     shown = f"{key!r} {key}"
     assert key.seed().hex() not in shown
     assert repr(key.seed()) not in shown
@@ -217,7 +217,7 @@ def test_private_key_shows_nothing() -> None:
 
 
 def test_private_keys_differ() -> None:
-    assert KemPrivateKey.make().public_key != KemPrivateKey.make().public_key
+    assert KemPrivateKey.make(WRITE_SUITE).public_key != KemPrivateKey.make(WRITE_SUITE).public_key
 
 
 KEY = Dice("key")(32)

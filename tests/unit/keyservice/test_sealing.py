@@ -153,7 +153,7 @@ class _Shaken:
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_a_seed_of_another_length_is_no_key(size: int) -> None:
     with pytest.raises(SealedError):
-        open_lock_key(Secret(bytes(size)))
+        open_lock_key(Secret(bytes(size)), Suite(1))
 
 
 def test_at_rest_what_was_sealed_opens_with_key_and_aad_alone() -> None:

@@ -66,6 +66,9 @@ _AGAINST_THE_RULES: dict[str, tuple[str, dict[str, Any]]] = {
         "service-card",
         {"vault": json.loads(STATEMENTS["service-card"].payload())["vault"] | {"origin": "http://vault.example"}},
     ),
+    "card-suite-0": ("service-card", {"suite_floor": 0}),
+    "card-suite-too-large": ("service-card", {"write_suite": 65_536}),
+    "card-writes-below-its-floor": ("service-card", {"suite_floor": 2}),
     "card-one-key-twice": (
         "service-card",
         {"card_key": json.loads(STATEMENTS["service-card"].payload())["vault"]["key"]},
