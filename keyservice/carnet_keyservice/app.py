@@ -1,10 +1,10 @@
 """Wiring of the key service. Importing this starts nothing."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -20,6 +20,9 @@ from carnet_keyservice.recovery.accept import RECOVERIES
 from carnet_keyservice.recovery.queries import find_key
 from carnet_keyservice.recovery.routes import router as recovery_router
 from carnet_keyservice.releases.routes import make_releases_router
+from carnet_keyservice.rotation.embedded import EmbeddedRunner
+from carnet_keyservice.rotation.watch import Watch
+from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
 from carnet_keyservice.sealed_keys.routes import router as sealed_keys_router
 from carnet_keyservice.settings import KeyServiceSettings
@@ -53,6 +56,30 @@ class KeyService:
     chassis: Chassis
 
 
+class Part(Protocol):
+    """Something that runs in threads of its own while the key service serves."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, and return when nothing runs any more."""
+
+
+Background = Callable[[Workshop], Sequence[Part]]
+"""Makes what runs beside the answering of requests."""
+
+
+def run_alone(shop: Workshop) -> Sequence[Part]:
+    """What an embedded key service runs: it follows the master keys and does the jobs of rotation itself."""
+    return Watch(shop, NAME), EmbeddedRunner(shop)
+
+
+def run_beside_workers(shop: Workshop) -> Sequence[Part]:
+    """What a key service runs where workers do the jobs (`carnet-keyservice work`)."""
+    return (Watch(shop, NAME),)
+
+
 def create_app(
     settings: KeyServiceSettings,
     deployment: Deployment,
@@ -61,8 +88,9 @@ def create_app(
     log: FilteringBoundLogger,
     *,
     clock: Clock = system_clock,
+    background: Background = lambda _: (),
 ) -> KeyService:
-    """Wire the key service on `engine`, with the private keys in `secrets`."""
+    """Wire the key service on `engine`, with the private keys in `secrets`; `background` runs while it serves."""
     chassis = make_chassis(
         name=NAME,
         version=VERSION,
@@ -92,10 +120,27 @@ def create_app(
         make_releases_router(deployment, keys),
     ]
 
+    shop = Workshop(
+        engine=engine,
+        writer=chassis.writer,
+        deployment=deployment,
+        server_key=secrets.server_key,
+        ring=secrets.master_keys,
+        log=log,
+        clock=clock,
+    )
+
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await run_in_threadpool(require_master_keys, engine, chassis.writer, secrets.master_keys)
-        yield
+        parts = background(shop)
+        for part in parts:
+            await run_in_threadpool(part.start)
+        try:
+            yield
+        finally:
+            for part in reversed(parts):
+                await run_in_threadpool(part.stop)
 
     return KeyService(make_app(chassis, title="Carnet key service", routers=routers, lifespan=lifespan), chassis)
 

@@ -1,4 +1,4 @@
-"""`carnet-keyservice`: serve, migrate, fsck, status, officers.
+"""`carnet-keyservice`: serve, work, migrate, fsck, status, officers, rotate, keys.
 
 Exit code 0 says that it is done and all is well; 1 that something is wrong, with what to do on standard error; 2 that
 the command was not understood.
@@ -15,9 +15,11 @@ import typer
 from sqlalchemy import Engine
 
 from carnet_keyservice import tables
-from carnet_keyservice.app import REVISIONS, create_app
+from carnet_keyservice.app import REVISIONS, create_app, run_alone, run_beside_workers
 from carnet_keyservice.errors import KeyServiceError
 from carnet_keyservice.fsck import check_all
+from carnet_keyservice.rotation.commands import make_rotate_app
+from carnet_keyservice.rotation.keys_commands import make_keys_app
 from carnet_keyservice.settings import PREFIX, KeyServiceSettings
 from carnet_keyservice.startup import load_deployment, load_secrets, require_master_keys
 from carnet_keyservice.status import count_all
@@ -62,7 +64,9 @@ def serve_command(settings: SettingsFile = None) -> None:
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
                 require_master_keys(engine, writer, secrets.master_keys)
-            service = create_app(loaded, deployment, engine, secrets, make_server_log(loaded))
+            background = run_alone if engine.dialect.name == "sqlite" else run_beside_workers
+            log = make_server_log(loaded)
+            service = create_app(loaded, deployment, engine, secrets, log, background=background)
             serve(service.app, service.chassis, loaded)
 
 
@@ -138,3 +142,5 @@ def _open_database(file: Path | None) -> Iterator[tuple[Deployment, Engine]]:
 
 
 app.add_typer(make_officers_app(_PROGRAM, _open_database), name="officers")
+app.add_typer(make_rotate_app(_PROGRAM, _open_database), name="rotate")
+app.add_typer(make_keys_app(_PROGRAM, _load, _open_database), name="keys")

@@ -3,7 +3,8 @@
 KeyServiceError
 |-- SealedError      something sealed does not open; says nothing of why
 |-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
-`-- TransitionError  a key's state does not change in this way
+|-- TransitionError  a key's state does not change in this way
+`-- RotationError    a job cannot begin, go on, be undone or end like this
 """
 
 
@@ -21,3 +22,7 @@ class MasterKeyError(KeyServiceError):
 
 class TransitionError(KeyServiceError):
     """A key does not go from one state to another; the message says which."""
+
+
+class RotationError(KeyServiceError):
+    """A job cannot do this; the message says what to do instead, for the operator alone."""

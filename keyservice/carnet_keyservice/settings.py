@@ -1,7 +1,9 @@
-"""Settings of the key service: those of every server."""
+"""Settings of the key service: those of every server, and how old keys and backups become."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 from carnet_server.settings import ServerSettings
 
@@ -11,6 +13,11 @@ PREFIX: Final = "CARNET_KEYSERVICE_"
 
 class KeyServiceSettings(ServerSettings):
     """What the key service is told."""
+
+    backup_horizon_days: Annotated[int, Field(ge=0, le=3660)] = 90
+    """How long backups of the database are kept: a retired key is destroyed no sooner."""
+    master_key_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    """How old the master key may become before `status` asks for its rotation."""
 
     @property
     def keys_dir(self) -> Path:

@@ -6,7 +6,8 @@ keys that no server holds.
 
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
 
-from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
+from carnet_keyservice.ids import ProcessId
+from carnet_protocol.ids import Fingerprint, IdentityHash, JobId, RecordId, StatementHash
 from carnet_server.database import BYTES, INTEGER, TEXT, Identifier
 from carnet_server.nonces import make_nonces_table
 from carnet_server.tables import NAMING, copy_tables
@@ -100,5 +101,65 @@ recoveries = Table(
     UniqueConstraint("identity_statement"),
     Index(None, "identity"),
     Index(None, "root_fingerprint", "event"),
+    sqlite_strict=True,
+)
+# Jobs of rotation: how far each is, and each of its shards. `parameters` is canonical JSON, `report` a statement.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job", Identifier(JobId), primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("state", TEXT, nullable=False),
+    Column("phase", TEXT, nullable=False),
+    Column("parameters", TEXT, nullable=False),
+    Column("by", Identifier(Fingerprint), nullable=True),
+    Column("old_version", INTEGER, ForeignKey("master_keys.version"), nullable=True),
+    Column("new_version", INTEGER, ForeignKey("master_keys.version"), nullable=True),
+    Column("total", INTEGER, nullable=False),
+    Column("begun", INTEGER, ForeignKey("events.position"), nullable=False),
+    Column("begun_at", INTEGER, nullable=False),
+    Column("phase_at", INTEGER, nullable=False),
+    Column("ended_at", INTEGER, nullable=True),
+    Column("problem", TEXT, nullable=True),
+    Column("report", TEXT, nullable=True),
+    sqlite_strict=True,
+)
+job_shards = Table(
+    "job_shards",
+    metadata,
+    Column("job", Identifier(JobId), ForeignKey("jobs.job"), primary_key=True),
+    Column("phase", TEXT, primary_key=True),
+    Column("shard", INTEGER, primary_key=True, autoincrement=False),
+    Column("after", BYTES, nullable=False),
+    Column("done", INTEGER, nullable=False),
+    Column("skipped", INTEGER, nullable=False),
+    Column("is_done", INTEGER, nullable=False),
+    sqlite_strict=True,
+)
+job_skips = Table(
+    "job_skips",
+    metadata,
+    Column("job", Identifier(JobId), ForeignKey("jobs.job"), primary_key=True),
+    Column("record", Identifier(RecordId), primary_key=True),
+    Column("version", INTEGER, primary_key=True, autoincrement=False),
+    Column("reason", TEXT, nullable=False),
+    sqlite_strict=True,
+)
+# Programs that run on this database now, and which master keys each could load: none is left behind by a flip.
+processes = Table(
+    "processes",
+    metadata,
+    Column("process", Identifier(ProcessId), primary_key=True),
+    Column("program", TEXT, nullable=False),
+    Column("started_at", INTEGER, nullable=False),
+    Column("seen_at", INTEGER, nullable=False),
+    sqlite_strict=True,
+)
+process_keys = Table(
+    "process_keys",
+    metadata,
+    Column("process", Identifier(ProcessId), ForeignKey("processes.process"), primary_key=True),
+    Column("master_key_version", INTEGER, ForeignKey("master_keys.version"), primary_key=True, autoincrement=False),
+    Column("problem", TEXT, nullable=True),
     sqlite_strict=True,
 )

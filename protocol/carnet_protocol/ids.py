@@ -203,6 +203,12 @@ class UploadId(RandomId):
     __slots__ = ()
 
 
+class JobId(RandomId):
+    """Random name of a job of rotation."""
+
+    __slots__ = ()
+
+
 class Nonce(RandomId):
     """Nonce of a signed request."""
 

@@ -22,6 +22,7 @@ MAX_READ_GRANT_SECONDS: Final = 366 * 86_400
 MAX_DEPOSIT_GRANT_SECONDS: Final = 10 * 366 * 86_400
 MAX_ATTESTATION_SECONDS: Final = 90 * 86_400
 MAX_LOCK_STATEMENT_SECONDS: Final = 30 * 86_400
+MAX_DESTRUCTION_SECONDS: Final = 7 * 86_400
 MAX_REVOKED_ATTESTATIONS: Final = 1_000
 STATEMENT_WINDOW_SECONDS: Final = 30 * 86_400  # how old a device's statement may be when a server first sees it
 ADMISSION_WINDOW_SECONDS: Final = 86_400  # and one that lets somebody in: a grant, or the enrolment of a device

@@ -257,6 +257,15 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "issued_at": "time",
     },
     "receipt": {"server": HASH, "index": "int0", "time": "time", "leaf": HASH},
+    "rotation-report": {
+        "keyservice": HASH, "job": ID16, "rotates": "master locks suite", "outcome": "finished aborted", "by": "hash?",
+        "begun_at": "time", "ended_at": "time", "old_version": "int1?", "new_version": "int1?", "total": "int0",
+        "done": "counts", "skipped": "counts", "old_references": "int0",
+    },
+    "destruction": {
+        "keyservice": HASH, "officer": HASH, "destroys": "master-key record-locks", "version": "int1?",
+        "retired_before": "time?", "issued_at": "time", "expires": "time",
+    },
 }  # fmt: skip
 
 
@@ -283,6 +292,12 @@ def check_field(value: Any, form: str) -> None:
         need(isinstance(value, list) and len(value) <= most, "a list")
         ids = [unb64(item, size) for item in value]
         need(ids == sorted(set(ids)), "a list that does not ascend")
+    elif form == "counts":
+        need(isinstance(value, list) and len(value) <= 16, "a list")
+        for item in value:
+            need(isinstance(item, dict) and set(item) == {"name", "count"}, "a count")
+            check_field(item["name"], "text")
+            check_field(item["count"], "int0")
     elif form in {"server", "witnesses", "keys"}:
         check_servers(value, form)
     else:
@@ -367,6 +382,7 @@ def check_rules(kind: str, body: Given) -> None:
         "attestation": ("not_before", "expires", 90 * DAY),
         "revocation-list": ("issued_at", "next_update", 90 * DAY),
         "lock": ("issued_at", "expires", 30 * DAY),
+        "destruction": ("issued_at", "expires", 7 * DAY),
         "grant": ("not_before", "expires", 366 * DAY * (10 if body.get("permission") == "deposit" else 1)),
     }.get(kind)
     if window is not None:
@@ -379,6 +395,9 @@ def check_rules(kind: str, body: Given) -> None:
         need(body["succeeds"] != body["subject"], "a successor of oneself")
     if kind == "succession":
         need(body["predecessor"] != body["successor"], "a successor of oneself")
+    if kind == "destruction":
+        need((body["version"] is None) == (body["destroys"] == "record-locks"), "what is destroyed")
+        need((body["version"] is None) != (body["retired_before"] is None), "what is destroyed")
     if kind == "service-card":
         keys = [body["card_key"], *body["registrars"], *(witness["key"] for witness in body["witnesses"])]
         keys += [body[server][name] for server in ("vault", "keyservice") for name in ("key", "log_key")]

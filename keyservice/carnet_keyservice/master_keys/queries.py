@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from carnet_keyservice.master_keys.state import OPENING, KeyState, require_transition
+from carnet_keyservice.master_keys.state import KeyState, require_transition
 from carnet_keyservice.tables import master_keys
 
 
@@ -13,7 +13,8 @@ from carnet_keyservice.tables import master_keys
 class MasterKeyRow:
     """One version: who keeps it and under which token, its state and since when.
 
-    With `is_sealing` every new record lock is sealed under it, beside the others that are.
+    With `is_sealing` every new record lock is sealed under it, beside the others that are. Token and check value are
+    empty once the provider has destroyed the key.
     """
 
     version: int
@@ -69,18 +70,23 @@ def insert_master_key(connection: Connection, row: MasterKeyRow) -> None:
 
 
 def change_state(connection: Connection, row: MasterKeyRow, state: KeyState, *, is_sealing: bool, now: int) -> None:
-    """Bring `row` into `state`. Raises `TransitionError`.
-
-    A version that is destroyed leaves nothing of its token behind.
-    """
+    """Bring `row` into `state`. Raises `TransitionError`."""
     if row.state is not state:
         require_transition(row.state, state)
     values: dict[str, Any] = {"state": state.value, "is_sealing": int(is_sealing), "changed_at": now}
     if row.state is state:
         del values["changed_at"]
-    if state not in OPENING:
-        values |= {"token": b"", "check_value": b""}
     connection.execute(update(master_keys).where(master_keys.c.version == row.version).values(**values))
+
+
+def forget_token(connection: Connection, version: int) -> bool:
+    """Leave nothing behind by which `version` could be loaded or told, once its provider has destroyed it.
+
+    False where that was done before.
+    """
+    here = master_keys.c.version == version, master_keys.c.check_value != b""
+    done = connection.execute(update(master_keys).where(*here).values(token=b"", check_value=b""))
+    return done.rowcount == 1
 
 
 def _row(row: Row[Any]) -> MasterKeyRow:

@@ -9,6 +9,7 @@ from carnet_protocol.statements.deployment import Receipt, Server, ServiceCard, 
 from carnet_protocol.statements.directory import Attestation, Profession, RevocationList, Succession
 from carnet_protocol.statements.documents import Manifest, Reseal, Tombstone, TombstoneReason
 from carnet_protocol.statements.grants import Grant, Permission, Purpose, Revocation
+from carnet_protocol.statements.operations import Count, Destruction, RotationReport
 from carnet_protocol.statements.people import Device, Identity, Recovery, Removal, Role
 from carnet_protocol.statements.records import Closing, Compartment, Filing, Lock
 
@@ -33,6 +34,8 @@ KINDS: dict[str, type[Statement]] = {
         Revocation,
         ServiceCard,
         Receipt,
+        RotationReport,
+        Destruction,
     )
 }
 
@@ -41,6 +44,8 @@ __all__ = [
     "Attestation",
     "Closing",
     "Compartment",
+    "Count",
+    "Destruction",
     "Device",
     "Filing",
     "Grant",
@@ -57,6 +62,7 @@ __all__ = [
     "Revocation",
     "RevocationList",
     "Role",
+    "RotationReport",
     "Server",
     "ServiceCard",
     "Signed",

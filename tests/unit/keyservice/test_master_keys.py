@@ -16,6 +16,7 @@ from carnet_keyservice.master_keys.queries import (
     MasterKeyRow,
     change_state,
     find_sealing_versions,
+    forget_token,
     insert_master_key,
     load_master_keys,
 )
@@ -107,12 +108,16 @@ def test_a_refused_change_of_state_changes_nothing(engine: Engine) -> None:
         change_state(connection, row, KeyState.DESTROYED, is_sealing=False, now=NOW)
 
 
-def test_a_destroyed_version_leaves_nothing_of_its_token(engine: Engine) -> None:
+def test_a_destroyed_version_leaves_nothing_of_its_token_once_its_provider_is_done(engine: Engine) -> None:
     row = bring(engine, secret("two"), token=b"wrapped")
     with engine.begin() as connection:
         change_state(connection, row, KeyState.DESTROYED, is_sealing=False, now=NOW + 5)
         (gone,) = load_master_keys(connection)
-    assert (gone.token, gone.check_value, gone.state, gone.changed_at) == (b"", b"", KeyState.DESTROYED, NOW + 5)
+        assert (gone.token, gone.state, gone.changed_at) == (b"wrapped", KeyState.DESTROYED, NOW + 5)
+        assert forget_token(connection, 2)
+        assert not forget_token(connection, 2)
+        (gone,) = load_master_keys(connection)
+    assert (gone.token, gone.check_value, gone.state) == (b"", b"", KeyState.DESTROYED)
 
 
 # Files

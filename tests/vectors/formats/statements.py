@@ -57,6 +57,10 @@ _AGAINST_THE_RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "manifest-impossibly-small": ("manifest", {"ciphertext_size": 16_471}),
     "manifest-patient-with-grant": ("manifest", {"grant": "A" * 43}),
     "compartment-epoch-2-alone": ("compartment", {"epoch": 2}),
+    "destruction-of-nothing": ("destruction", {"version": None}),
+    "destruction-of-two-things": ("destruction", {"retired_before": NOW}),
+    "destruction-of-another-thing": ("destruction", {"destroys": "record-locks"}),
+    "destruction-for-longer": ("destruction", {"expires": NOW + 7 * 86_400 + 1}),
     "lock-too-long": ("lock", {"expires": NOW + 30 * 86_400 + 1}),
     "revocation-list-unsorted": (
         "revocation-list",

@@ -1,0 +1,157 @@
+"""Brings jobs from phase to phase, and says which shards are to be walked now.
+
+    prepare  the provider makes the new key; every process that runs has loaded it
+    write    workers seal every lock under it, beside the old seal; read back, opened, compared
+    check    no lock lacks the new seal but those that open with nothing; if one does, write again
+    (flip)   compare-and-set: the new key is active, the old one suspended
+    grace    the flip can still be undone
+    delete   final: the old key is deactivated, its seals go where the new one is there
+    undo     (abort) the flip back, then the new seals go where the old one is there
+
+New locks are sealed under both keys from the beginning of *write* to the end of *grace*, decided in the transaction
+that keeps them: so what *check* counted stays true until the flip, and what *undo* needs is there.
+
+`conduct` may be called by any process at any time; what it decides is compare-and-set. Where two call it at once, the
+provider might make one key twice: so one process at a time conducts (`baton.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from carnet_keyservice.errors import MasterKeyError, RotationError
+from carnet_keyservice.master_keys.queries import find_master_key
+from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobState, Phase
+from carnet_keyservice.rotation.processes import find_waiting
+from carnet_keyservice.rotation.queries import (
+    count_progress,
+    count_skips,
+    find_job,
+    find_unfinished,
+    forget_skips,
+    load_shards,
+)
+from carnet_keyservice.rotation.report import sign_report
+from carnet_keyservice.rotation.seals import count_lacking
+from carnet_keyservice.rotation.workshop import Workshop
+from carnet_protocol.ids import JobId
+from carnet_server.errors import RefusalError
+
+_MAX_STEPS: Final = 16
+"""More phases than a job has: whoever goes round more often goes round for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A shard of a phase to be walked."""
+
+    job: JobId
+    phase: Phase
+    shard: int
+
+
+def conduct(shop: Workshop) -> list[Task]:
+    """Bring the job on as far as it goes, and return the shards that are to be walked now.
+
+    A failure of a provider or the database pauses it, with what to mend; a job that undoes itself tries again at the
+    next call.
+    """
+    job = shop.read(find_unfinished)
+    if job is None:
+        return []
+    try:
+        return _conduct(shop, job)
+    except (MasterKeyError, RotationError, RefusalError) as error:
+        stop_job(shop, job.id, error)
+        return []
+
+
+def stop_job(shop: Workshop, name: JobId, error: Exception) -> None:
+    """Pause the job called `name` because of `error`; one that undoes itself notes it and goes on."""
+    problem = error.reason.replace("_", " ") if isinstance(error, RefusalError) else str(error)
+    shop.log.warning("job_stopped", reason=problem)
+    job = shop.read(lambda connection: find_job(connection, name))
+    if job is None:
+        return
+    if job.state is JobState.RUNNING:
+        shop.decide(lambda moment: accept.pause_job(moment, job, problem=problem))
+    elif job.state is JobState.ABORTING:
+        shop.decide(lambda moment: accept.note_problem(moment, job, problem))
+
+
+def _conduct(shop: Workshop, job: Job) -> list[Task]:
+    for _ in range(_MAX_STEPS):
+        current = shop.read(lambda connection: find_job(connection, job.id))
+        if current is None or current.state not in {JobState.RUNNING, JobState.ABORTING}:
+            return []
+        if not _bring_on(shop, current):
+            return _tasks(shop, current)
+    raise AssertionError("internal: a job goes round in circles")
+
+
+def _bring_on(shop: Workshop, job: Job) -> bool:
+    """Bring `job` to its next phase if it is time; say whether to look again."""
+    match job.phase:
+        case Phase.PREPARE:
+            return _prepare(shop, job)
+        case Phase.WRITE:
+            return _is_walked(shop, job) and shop.decide(lambda moment: accept.begin_check(moment, job))
+        case Phase.CHECK:
+            return _check(shop, job)
+        case Phase.GRACE:
+            is_over = shop.clock() >= job.phase_at + job.parameters.grace_seconds
+            return is_over and shop.decide(lambda moment: accept.begin_delete(moment, job))
+        case Phase.DELETE | Phase.UNDO:
+            return _is_walked(shop, job) and _end(shop, job)
+        case Phase.DONE:
+            return False
+
+
+def _prepare(shop: Workshop, job: Job) -> bool:
+    if job.kind is not JobKind.MASTER:
+        raise RotationError("record locks are not rotated by this version")
+    chosen, row = shop.decide(lambda moment: accept.choose_version(moment, job))
+    old, new = chosen.versions
+    if row is None:
+        name = job.parameters.provider or _provider_of(shop, old)
+        made = shop.ring.provider(name).make(new)
+        row = shop.decide(lambda moment: accept.bring_master_key(moment, chosen, made, provider=name))
+    shop.ring.load(row)
+    waiting = shop.read(lambda connection: find_waiting(connection, new, begun_at=job.begun_at, now=shop.clock()))
+    if waiting:
+        return False
+    return shop.decide(lambda moment: accept.begin_write(moment, chosen))
+
+
+def _provider_of(shop: Workshop, version: int) -> str:
+    row = shop.read(lambda connection: find_master_key(connection, version))
+    if row is None:
+        raise AssertionError("internal: no row of the active master key")
+    return row.provider
+
+
+def _check(shop: Workshop, job: Job) -> bool:
+    _, new = job.versions
+    lacking = shop.read(lambda connection: count_lacking(connection, new))
+    skipped = sum(shop.read(lambda connection: count_skips(connection, job.id)).values())
+    if lacking > skipped:
+        shop.write(lambda connection: forget_skips(connection, job.id))
+        return shop.decide(lambda moment: accept.write_again(moment, job))
+    return shop.decide(lambda moment: accept.flip(moment, job))
+
+
+def _is_walked(shop: Workshop, job: Job) -> bool:
+    return shop.read(lambda connection: count_progress(connection, job.id, job.phase)).shards_left == 0
+
+
+def _end(shop: Workshop, job: Job) -> bool:
+    state = JobState.FINISHED if job.phase is Phase.DELETE else JobState.ABORTED
+    report = shop.read(lambda connection: sign_report(connection, shop, job, state))
+    return shop.decide(lambda moment: accept.end_job(moment, job, state, report))
+
+
+def _tasks(shop: Workshop, job: Job) -> list[Task]:
+    if job.phase not in WALKED:
+        return []
+    shards = shop.read(lambda connection: load_shards(connection, job.id, job.phase))
+    return [Task(job.id, job.phase, shard.number) for shard in shards if not shard.is_done]

@@ -1,0 +1,172 @@
+"""Destroying keys for good: what is checked, by whom it must be ordered, and the two steps of it.
+
+A master key is destroyed when two officers in force order it, nothing is sealed under it, and the backup horizon has
+passed since it was retired: what an older backup holds sealed under it opens with nothing from then on. First the row
+says *destroyed*, and no process loads it any more; then the provider destroys the key, which may be repeated; then the
+row forgets its token. A crash in between leaves the rest to whoever runs next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from carnet_keyservice.errors import RotationError
+from carnet_keyservice.locks.queries import count_by_master_key
+from carnet_keyservice.master_keys.queries import MasterKeyRow, change_state, find_master_key, forget_token
+from carnet_keyservice.master_keys.state import KeyState
+from carnet_keyservice.rotation.queries import find_unfinished
+from carnet_protocol.errors import ProtocolError
+from carnet_protocol.ids import Fingerprint
+from carnet_protocol.statements import Destruction, Signed
+from carnet_server.deployment import Moment
+from carnet_server.events import LoggedEvent, NewEvent
+from carnet_server.officers.queries import find_officer
+from carnet_server.statements import find_acceptance, store_statement
+
+OFFICERS_NEEDED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at before a destruction, and what was found."""
+
+    name: str
+    is_met: bool
+    found: str
+
+
+def check_master_key(moment: Moment, version: int, *, horizon_seconds: int) -> list[Check]:
+    """What must hold before the master key `version` is destroyed, orders aside. Raises `RotationError` for none.
+
+    1. It is retired, or never came into use, or is compromised.
+    2. Nothing is sealed under it.
+    3. No rotation is under way that might need it.
+    4. The backup horizon has passed since it was retired, so that no backup that is kept needs it.
+    """
+    row = find_master_key(moment.connection, version)
+    if row is None:
+        raise RotationError(f"there is no master key {version}: see `keys list`")
+    references = count_by_master_key(moment.connection).get(version, 0)
+    running = find_unfinished(moment.connection)
+    left = 0 if row.state is KeyState.PRE_ACTIVATION else row.changed_at + horizon_seconds - moment.now
+    is_out = row.state in {KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED}
+    return [
+        Check("out of use", is_out and not row.is_sealing, f"it is {row.state}"),
+        Check("nothing sealed under it", references == 0, f"{references} record locks"),
+        Check("no rotation under way", running is None, "none" if running is None else f"one of {running.kind}"),
+        Check(
+            "backup horizon passed",
+            left <= 0,
+            f"{horizon_seconds // 86_400} days" + ("" if left <= 0 else f", {-(-left // 86_400)} of them left"),
+        ),
+    ]
+
+
+def check_orders(moment: Moment, orders: Sequence[Signed[Destruction]]) -> list[Check]:
+    """Whether `orders` are those of enough officers in force, for this key service, at this time, for one thing.
+
+    Each signature is checked here.
+    """
+    officers: set[Fingerprint] = set()
+    wrong: list[str] = []
+    for order in orders:
+        problem = _find_problem(moment, order, orders[0])
+        if problem is None:
+            officers.add(order.body.officer)
+        else:
+            wrong.append(problem)
+    found = f"{len(officers)} of {OFFICERS_NEEDED}"
+    return [
+        Check("ordered by two officers", len(officers) >= OFFICERS_NEEDED and not wrong, "; ".join([found, *wrong]))
+    ]
+
+
+def _find_problem(moment: Moment, order: Signed[Destruction], first: Signed[Destruction]) -> str | None:
+    """What is wrong with `order`, None if nothing.
+
+    1. It is for this key service.
+    2. It says what the first order says.
+    3. It is within its window.
+    4. Its officer is in force here, and signed it.
+    """
+    body = order.body
+    # 1
+    if body.keyservice != moment.deployment.fingerprint:
+        return "an order is for another key service"
+    # 2
+    if (body.destroys, body.version, body.retired_before) != (
+        first.body.destroys,
+        first.body.version,
+        first.body.retired_before,
+    ):
+        return "the orders are for different things"
+    # 3
+    if not body.issued_at <= moment.now < body.expires:
+        return "an order is not in its time: have it signed again"
+    # 4
+    officer = find_officer(moment.connection, body.officer)
+    if officer is None or officer.retired is not None:
+        return "an order is by nobody who is an officer here"
+    try:
+        order.verify(officer.public_key)
+    except ProtocolError:
+        return "an order is not signed by its officer"
+    return None
+
+
+def destroy_master_key(
+    moment: Moment, version: int, orders: Sequence[Signed[Destruction]], *, horizon_seconds: int
+) -> list[Check]:
+    """Check everything once more and mark the key as destroyed, in one transaction. Returns what was checked.
+
+    Raises `RotationError` where a check fails. Once more is answered as before.
+    """
+    row = find_master_key(moment.connection, version)
+    if row is not None and row.state is KeyState.DESTROYED:
+        return []
+    checks = [*check_orders(moment, orders), *check_master_key(moment, version, horizon_seconds=horizon_seconds)]
+    if any(order.body.version != version for order in orders):
+        checks.append(Check("ordered for this version", is_met=False, found="an order is for another"))
+    failed = [check for check in checks if not check.is_met]
+    if failed or row is None:
+        raise RotationError(
+            "nothing was destroyed: " + "; ".join(f"{check.name}? no: {check.found}" for check in failed)
+        )
+    _mark(moment, row, orders)
+    return checks
+
+
+def _mark(moment: Moment, row: MasterKeyRow, orders: Sequence[Signed[Destruction]]) -> None:
+    event: LoggedEvent | None = None
+    for order in orders:
+        if find_acceptance(moment.connection, order) is None:
+            event = moment.log(
+                NewEvent(
+                    "statement.destruction",
+                    by=order.body.officer,
+                    statement=order.hash,
+                    detail={"version": row.version},
+                )
+            )
+            store_statement(moment.connection, order, event=event, now=moment.now)
+    change_state(moment.connection, row, KeyState.DESTROYED, is_sealing=False, now=moment.now)
+
+
+def confirm_destruction(moment: Moment, version: int) -> None:
+    """Note that the provider has destroyed the key of `version`; once."""
+    if forget_token(moment.connection, version):
+        moment.log(NewEvent("master_key.destroyed", detail={"version": version}))
+
+
+def mark_compromised(moment: Moment, version: int) -> None:
+    """Note that somebody else may hold the master key `version`, for good. Raises `RotationError` or `TransitionError`.
+
+    The active key is rotated first: what is sealed under it must stay openable.
+    """
+    row = find_master_key(moment.connection, version)
+    if row is None:
+        raise RotationError(f"there is no master key {version}: see `keys list`")
+    if row.is_sealing:
+        raise RotationError(f"master key {version} is in use: `rotate master --grace 0` first, then say so")
+    change_state(moment.connection, row, KeyState.COMPROMISED, is_sealing=False, now=moment.now)
+    moment.log(NewEvent("master_key.compromised", detail={"version": version}))

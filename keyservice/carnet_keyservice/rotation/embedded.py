@@ -1,0 +1,54 @@
+"""Jobs in the one process of an embedded deployment: one thread conducts and walks, shard after shard.
+
+On PostgreSQL the same functions run on any number of workers (`distributed.py`).
+"""
+
+import threading
+from typing import Final
+
+from carnet_keyservice.rotation.baton import baton
+from carnet_keyservice.rotation.conductor import conduct
+from carnet_keyservice.rotation.walk import walk
+from carnet_keyservice.rotation.workshop import Workshop
+from carnet_server.errors import RefusalError
+
+IDLE_SECONDS: Final = 1.0
+
+
+class EmbeddedRunner:
+    """Runs jobs until it is stopped."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="carnet-rotation", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for jobs."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch, and end; the job goes on at the next start."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                has_worked = run_once(self._shop, self._stop)
+            except RefusalError as error:  # the database is away: it is asked again
+                self._shop.log.warning("rotation_failed", reason=error.reason)
+                has_worked = False
+            if not has_worked:
+                self._stop.wait(IDLE_SECONDS)
+
+
+def run_once(shop: Workshop, stop: threading.Event) -> bool:
+    """Conduct, then walk through what is to be walked; say whether there was anything."""
+    with baton(shop.engine) as has_it:
+        if not has_it:
+            return False
+        tasks = conduct(shop)
+        for task in tasks:
+            walk(shop, task, should_stop=stop.is_set, pause=stop.wait)
+        return bool(tasks)

@@ -1,0 +1,210 @@
+"""`carnet-keyservice keys`: which master keys and record locks there are, and the end of those that are out of use."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection, Engine, func, select
+
+from carnet_keyservice.errors import KeyServiceError, RotationError
+from carnet_keyservice.locks.queries import count_by_master_key
+from carnet_keyservice.master_keys.queries import MasterKeyRow, find_master_key, load_master_keys
+from carnet_keyservice.master_keys.state import KeyState
+from carnet_keyservice.rotation.accept import end_grace
+from carnet_keyservice.rotation.destruction import Check, check_master_key, destroy_master_key, mark_compromised
+from carnet_keyservice.settings import KeyServiceSettings
+from carnet_keyservice.tables import record_locks
+from carnet_protocol.errors import ProtocolError
+from carnet_protocol.limits import MAX_STATEMENT_BYTES
+from carnet_protocol.statements import Destruction, Signed
+from carnet_server.clock import system_clock
+from carnet_server.database import reader
+from carnet_server.deployment import Deployment, Moment
+from carnet_server.errors import SettingsError
+from carnet_server.program import failures, print_json
+from carnet_server.writer import Writer
+
+DAY: Final = 86_400
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+LoadSettings = Callable[[Path | None], KeyServiceSettings]
+OpenDatabase = Callable[[Path | None], AbstractContextManager[tuple[Deployment, Engine]]]
+
+
+def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase) -> typer.Typer:
+    """The group of commands for `program`."""
+    app = typer.Typer(help="See which keys there are, and end those that are out of use.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_command(settings: SettingsFile = None, *, as_json: AsJson = False) -> None:
+        """Print every master key with its state, who keeps it and what is sealed under it, and the record locks."""
+        with failures(program, KeyServiceError), open_database(settings) as (_, engine), reader(engine) as connection:
+            described = _describe(connection, load(settings), now=system_clock())
+        if as_json:
+            print_json(described)
+        else:
+            _show(described)
+
+    @app.command("retire")
+    def retire_command(
+        version: Annotated[int, typer.Argument(min=1, help="Version of the master key.")],
+        settings: SettingsFile = None,
+        *,
+        compromised: Annotated[
+            bool, typer.Option("--compromised", help="Somebody else may hold it: it never comes back.")
+        ] = False,
+    ) -> None:
+        """Take a master key out of use for good: end the grace of its rotation, or say that it is compromised.
+
+        The active key is never retired: `rotate master` puts another in its place first.
+        """
+        with failures(program, KeyServiceError), open_database(settings) as (deployment, engine):
+            retire = mark_compromised if compromised else end_grace
+            _decide(deployment, engine, lambda moment: retire(moment, version))
+        typer.echo(
+            f"master key {version} is compromised" if compromised else f"the grace is over: {version} is being retired"
+        )
+
+    @app.command("destroy")
+    def destroy_command(
+        version: Annotated[int, typer.Argument(min=1, help="Version of the master key.")],
+        settings: SettingsFile = None,
+        *,
+        order: Annotated[
+            list[Path] | None,
+            typer.Option("--order", metavar="FILE", help="An officer's signed order; two of two officers are needed."),
+        ] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print, and destroy nothing.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        r"""Destroy a retired master key, for good, wherever it is kept. What was sealed under it never opens again.
+
+        \b
+        Each of two officers signs an order, wherever they are:
+          carnet officer destruction --master-key 1 --save order.jws
+        Then, on this machine:
+          carnet-keyservice keys destroy 1 --order first.jws --order second.jws
+        """
+        with failures(program, KeyServiceError), open_database(settings) as (deployment, engine):
+            horizon = load(settings).backup_horizon_days * DAY
+            orders = [_read_order(file) for file in order or []]
+
+            def work(moment: Moment) -> list[Check]:
+                if dry_run:
+                    return check_master_key(moment, version, horizon_seconds=horizon)
+                return destroy_master_key(moment, version, orders, horizon_seconds=horizon)
+
+            checks = _decide(deployment, engine, work)
+            row = _find(engine, version)
+        outcome = "checked" if dry_run else "destroyed" if not row.check_value else "destroying"
+        if as_json:
+            print_json(
+                {
+                    "version": version,
+                    "outcome": outcome,
+                    "provider": row.provider,
+                    "checks": [{"name": each.name, "is_met": each.is_met, "found": each.found} for each in checks],
+                }
+            )
+        else:
+            for each in checks:
+                typer.echo(f"{'yes' if each.is_met else 'NO '}  {each.name}: {each.found}")
+            typer.echo(_OUTCOMES[outcome].format(version=version, provider=row.provider))
+        raise typer.Exit(0 if all(each.is_met for each in checks) else 1)
+
+    return app
+
+
+_OUTCOMES: Final = {
+    "checked": "nothing was destroyed",
+    "destroying": "master key {version} is destroyed here; each program that runs has its {provider} destroy it now: "
+    "`keys list` shows when that is done",
+    "destroyed": "master key {version} is destroyed",
+}
+
+
+def _decide(deployment: Deployment, engine: Engine, work: Callable[[Moment], Any]) -> Any:  # noqa: ANN401  what `work` gives
+    with Writer(engine) as writer:
+        return writer.run(lambda _: system_clock(), lambda connection, now: work(Moment(connection, now, deployment)))
+
+
+def _find(engine: Engine, version: int) -> MasterKeyRow:
+    with reader(engine) as connection:
+        row = find_master_key(connection, version)
+    if row is None:
+        raise RotationError(f"there is no master key {version}: see `keys list`")
+    return row
+
+
+def _read_order(file: Path) -> Signed[Destruction]:
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_STATEMENT_BYTES + 2).decode("ascii").strip()
+        return Signed.parse(text, Destruction)
+    except OSError as error:
+        raise SettingsError(f"{file.name} cannot be read") from error
+    except (UnicodeDecodeError, ProtocolError) as error:
+        raise SettingsError(f"{file.name} is no order: `carnet officer destruction --save` writes one") from error
+
+
+def _describe(connection: Connection, settings: KeyServiceSettings, *, now: int) -> dict[str, Any]:
+    references = count_by_master_key(connection)
+    horizon = settings.backup_horizon_days * DAY
+    keys = []
+    for row in load_master_keys(connection):
+        is_out = row.state in {KeyState.DEACTIVATED, KeyState.COMPROMISED}
+        keys.append(
+            {
+                "version": row.version,
+                "state": row.state.value,
+                "provider": row.provider,
+                "made_at": row.made_at,
+                "since": row.changed_at,
+                "seals": references.get(row.version, 0),
+                "destroyable_from": row.changed_at + horizon if is_out else None,
+                "is_due": row.state is KeyState.ACTIVE and now - row.made_at > settings.master_key_days * DAY,
+                "is_confirmed": row.state is not KeyState.DESTROYED or not row.check_value,
+            }
+        )
+    newest = select(record_locks.c.record, func.max(record_locks.c.version).label("version")).group_by(
+        record_locks.c.record
+    )
+    total, retired, destroyed = connection.execute(
+        select(func.count(), func.count(record_locks.c.retired), func.count(record_locks.c.destroyed)).select_from(
+            record_locks
+        )
+    ).one()
+    in_use = connection.execute(select(func.count()).select_from(newest.subquery())).scalar_one()
+    return {
+        "master_keys": keys,
+        "record_locks": {
+            "newest": in_use,
+            "superseded": total - in_use - retired,
+            "retired": retired - destroyed,
+            "destroyed": destroyed,
+        },
+    }
+
+
+def _show(described: dict[str, Any]) -> None:
+    console = Console()
+    table = Table("master key", "state", "kept by", "seals under it", "since", box=None, pad_edge=False)
+    for key in described["master_keys"]:
+        state = key["state"] + (", due for rotation" if key["is_due"] else "")
+        state += "" if key["is_confirmed"] else ", its provider not yet done"
+        table.add_row(str(key["version"]), state, key["provider"], f"{key['seals']:,}", _date(key["since"]))
+    console.print(table)
+    counts = described["record_locks"]
+    console.print(
+        f"record locks: {counts['newest']:,} in use, {counts['superseded']:,} superseded, "
+        f"{counts['retired']:,} retired, {counts['destroyed']:,} destroyed"
+    )
+
+
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

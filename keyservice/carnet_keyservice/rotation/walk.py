@@ -1,0 +1,63 @@
+"""Walking through a shard, batch after batch, at the job's pace, until it is done or the job moved on.
+
+A walk may be cut off at any point and begun again by anyone; two in one shard do each other no harm: one is ahead, and
+the other finds that out and ends.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection
+
+from carnet_keyservice.errors import MasterKeyError, RotationError
+from carnet_keyservice.rotation import master
+from carnet_keyservice.rotation.conductor import Task, stop_job
+from carnet_keyservice.rotation.job import Job, JobState, Shard
+from carnet_keyservice.rotation.queries import find_job, find_shard
+from carnet_keyservice.rotation.workshop import Workshop
+from carnet_server.errors import RefusalError
+
+MAX_BATCH: Final = 1000
+BATCHES_PER_SECOND: Final = 5
+"""A walk works in so many short steps a second, so that others come between and it is stopped soon."""
+
+
+def walk(
+    shop: Workshop,
+    task: Task,
+    *,
+    should_stop: Callable[[], bool],
+    pause: Callable[[float], object] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> None:
+    """Walk through the shard of `task`. What fails pauses the job, with what to mend."""
+    try:
+        while not should_stop():
+            started = monotonic()
+            found = shop.read(lambda connection: _look(connection, task))
+            if found is None:
+                return
+            job, shard = found
+            limit = batch_size(job)
+            step = master.take_batch(shop, job, shard, limit=limit)
+            if step.is_last or not step.is_mine:
+                return
+            pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
+    except (MasterKeyError, RotationError, RefusalError) as error:
+        stop_job(shop, task.job, error)
+
+
+def batch_size(job: Job) -> int:
+    """How many items a step of one of the workers takes."""
+    of_one = job.parameters.rate // job.parameters.workers
+    return max(1, min(MAX_BATCH, of_one // BATCHES_PER_SECOND))
+
+
+def _look(connection: Connection, task: Task) -> tuple[Job, Shard] | None:
+    """The job and the shard, as long as `task` is what the job wants."""
+    job = find_job(connection, task.job)
+    if job is None or job.phase is not task.phase or job.state not in {JobState.RUNNING, JobState.ABORTING}:
+        return None
+    shard = find_shard(connection, task.job, task.phase, task.shard)
+    return None if shard is None or shard.is_done else (job, shard)

@@ -1,0 +1,80 @@
+"""What jobs work with, and how they read and write.
+
+Steps that are events go through the writer, like everything that the key service decides. Batches of seals do not: they
+are many, touch nothing that a request reads or writes, and would make requests wait. Each is a serialisable transaction
+of its own, run again where it was lost to another.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from structlog.typing import FilteringBoundLogger
+
+from carnet_keyservice.master_keys import MasterKeys
+from carnet_protocol.signing import Signer
+from carnet_server.clock import Clock
+from carnet_server.database import explain, is_retriable, reader
+from carnet_server.deployment import Deployment, Moment
+from carnet_server.errors import BusyError
+from carnet_server.writer import Writer
+
+MAX_ATTEMPTS: Final = 10
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """The parts of a key service that jobs use. One per process; threads share it."""
+
+    engine: Engine
+    writer: Writer
+    deployment: Deployment
+    server_key: Signer
+    ring: MasterKeys
+    log: FilteringBoundLogger
+    clock: Clock
+
+    def read(self, look: Callable[[Connection], T]) -> T:
+        """What `look` finds, on one snapshot."""
+        with reader(self.engine) as connection:
+            return look(connection)
+
+    def decide(self, work: Callable[[Moment], T]) -> T:
+        """What `work` decides and logs, in the writer's transaction. Raises what the writer raises."""
+        return self.writer.run(
+            lambda _: self.clock(), lambda connection, now: work(Moment(connection, now, self.deployment))
+        )
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` does in a serialisable transaction of its own, run again from the start where it was lost.
+
+        Raises `RefusalError` where the database cannot take it.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                with _explained(), self.engine.begin() as connection:
+                    return work(connection)
+            except _LostError:
+                continue
+        raise BusyError("database_contended")
+
+
+class _LostError(Exception):
+    """The transaction was undone through no fault of its own."""
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        if is_retriable(error):
+            raise _LostError from error
+        refusal = explain(error)
+        if refusal is None:
+            raise
+        raise refusal from error
