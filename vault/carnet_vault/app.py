@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
 
 from carnet_server.app import make_app
@@ -33,7 +33,8 @@ from carnet_vault.refusals import store_refusals
 from carnet_vault.reseals.routes import make_reseals_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
-from carnet_vault.tables import documents, nonces, objects, uploads, versions
+from carnet_vault.status import count_all
+from carnet_vault.tables import nonces
 from carnet_vault.uploads.routes import make_uploads_router
 
 NAME: Final = "carnet-vault"
@@ -87,7 +88,7 @@ def create_app(
         make_records_router(deployment, VaultEffects()),
         make_grants_router(deployment),
         events_router,
-        make_officers_router(deployment, count_rows),
+        make_officers_router(deployment, count_all),
         make_uploads_router(deployment, port),
         make_deposits_router(deployment, port),
         make_documents_router(deployment, port),
@@ -98,12 +99,3 @@ def create_app(
     if isinstance(store, LocalStore):
         routers.append(make_objects_router(store.store, store.urls))
     return Vault(make_app(chassis, title="Carnet vault", routers=routers), chassis)
-
-
-def count_rows(connection: Connection, now: int) -> dict[str, int]:
-    """The vault in numbers, for its officers."""
-    del now
-    return {
-        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for table in (documents, versions, objects, uploads)
-    }

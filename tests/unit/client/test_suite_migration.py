@@ -21,8 +21,11 @@ from carnet.session import Session
 from carnet.standing import load_capsules
 from carnet.succession import fetch_practitioner
 from carnet.suite_migration import migrate
+from carnet.transport import ServerName
+from carnet_keyservice.status import count_all as count_keyservice
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
+from carnet_vault.status import count_all as count_vault
 from tests.support.client import ClientWorld, find_compartment, put_document, titles
 from tests.support.cuts import Cut, quiet
 
@@ -71,6 +74,21 @@ class Story:
         pages = load_capsules(self.alice, self.alice.record)
         return {(one.capsule.inner_suite, one.capsule.outer_suite) for page in pages for one in page}
 
+    def left(self) -> dict[str, int]:
+        """What the operators see under suite 1, where it is not zero."""
+        counts: dict[str, int] = {}
+        for name, count_all in ((ServerName.VAULT, count_vault), (ServerName.KEYSERVICE, count_keyservice)):
+            with self.world.engines[name].connect() as connection:
+                counts |= count_all(connection, self.world.clock())
+        assert {name.removesuffix("1") for name in counts if name.endswith("_under_suite_1")} == {
+            name.removesuffix("2") for name in counts if name.endswith("_under_suite_2")
+        }
+        return {
+            name.removesuffix("_under_suite_1"): count
+            for name, count in counts.items()
+            if name.endswith("_under_suite_1") and count
+        }
+
     def versions(self) -> list[Version]:
         access = open_access(self.alice, self.alice.record)
         return [document.version for document in list_documents(self.alice, access).documents]
@@ -115,6 +133,16 @@ def renew_practitioner(story: Story, name: str) -> None:
 def test_a_record_goes_from_suite_1_to_suite_2_and_opens_at_every_step(story: Story) -> None:
     story.read_all()
     assert story.suites() == {(1, 1)}
+    everything = {
+        "digests": 2,
+        "inner_locks": 6,  # two keys of each document, and Carol's two
+        "outer_locks": 6,
+        "locks": 1,
+        "account_keys": 3,
+        "epochs": 5,
+        "sealed_keys": 6,  # the patient's five, and Bob's
+    }
+    assert story.left() == everything
 
     # The deployment writes suite 2, and reads suite 1 still. Not everybody has the new card at once.
     story.world.change_suites(floor=1, write=2)
@@ -129,10 +157,12 @@ def test_a_record_goes_from_suite_1_to_suite_2_and_opens_at_every_step(story: St
     complete(story.alice)
     assert story.suites() == {(1, 2)}
     story.read_all()
+    assert story.left() == {name: count for name, count in everything.items() if name not in {"outer_locks", "locks"}}
 
     # Practitioners move; Bob reads on with what was sealed to his new keys.
     renew_practitioner(story, "bob")
     story.read_all()
+    assert story.left() == {"digests": 2, "inner_locks": 6, "account_keys": 2, "epochs": 5, "sealed_keys": 5}
 
     # The patient moves: keys, locks, documents. Carol has old keys, and reads on with those.
     report, dropped = migrate(story.alice, story.words["alice"])
@@ -146,6 +176,7 @@ def test_a_record_goes_from_suite_1_to_suite_2_and_opens_at_every_step(story: St
     access = open_access(story.alice, story.alice.record)
     assert {one.newest.body.suite for one in access.compartments.values()} == {2}
     assert access.patient.current.body.suite == 2
+    assert story.left() == {"inner_locks": 2, "account_keys": 1}
 
     # Carol moves, and the next renewal of the patient seals to her new keys.
     renew_practitioner(story, "carol")
@@ -153,6 +184,7 @@ def test_a_record_goes_from_suite_1_to_suite_2_and_opens_at_every_step(story: St
     complete(story.alice)
     story.read_all()
     assert story.suites() == {(2, 2)}
+    assert story.left() == {}
 
     # Nothing is left: the floor follows, at the servers and everywhere.
     story.world.change_suites(floor=2, write=2)
