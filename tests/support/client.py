@@ -116,7 +116,7 @@ class ClientWorld:
     @classmethod
     def make(cls, root: Path, *, seed: str = "client", suite: Suite = WRITE_SUITE) -> Self:
         """Both servers, empty, of a deployment that writes `suite`."""
-        own = Deployment.make(Dice(seed), suite=suite)
+        own = Deployment.make(Dice(seed, suite))
         clock = MovableClock()
         engines = {
             ServerName.VAULT: _migrated(root / "vault.sqlite", VAULT_REVISIONS),

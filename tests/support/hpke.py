@@ -50,8 +50,9 @@ def seal(public_key: bytes, info: bytes, plaintext: bytes, *, kind: BoxKind, sui
     return format_header(kind, suite) + _HPKE[suite].encrypt(plaintext, _public_key(public_key, suite), info=info)
 
 
-def open_box(seed: bytes, info: bytes, box: bytes, *, suite: Suite = WRITE_SUITE) -> bytes:
-    """The plaintext of `box`, whatever its header says. Raises `cryptography.exceptions.InvalidTag`."""
+def open_box(seed: bytes, info: bytes, box: bytes, *, suite: Suite | None = None) -> bytes:
+    """The plaintext of `box`, of `suite` or what its header says. Raises `cryptography.exceptions.InvalidTag`."""
+    suite = suite or Suite(int.from_bytes(box[6:8], "big"))
     return _HPKE[suite].decrypt(box[HEADER_SIZE:], _expand(seed, suite)[0], info=info)
 
 

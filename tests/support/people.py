@@ -52,8 +52,9 @@ DAY = 86_400
 class Dice:
     """Repeatable randomness: the same bytes for the same seed, in the order in which they are asked for."""
 
-    def __init__(self, seed: str | int) -> None:
-        """Begin the stream of `seed`."""
+    def __init__(self, seed: str | int, suite: Suite = WRITE_SUITE) -> None:
+        """Begin the stream of `seed`; KEM keys, and what else is of a suite, are of `suite`."""
+        self.suite = suite
         self._seed = str(seed).encode()
         self._rolls = 0
 
@@ -67,8 +68,8 @@ class Dice:
         return Signer(self(32))
 
     def kem_key(self) -> KemKey:
-        """A fresh X-Wing key pair."""
-        return make_kem_key(self(32))
+        """A fresh KEM key pair."""
+        return make_kem_key(self(32), self.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class OwnPerson:
         root = self.dice.signer() if new_root else self.root
         account_key = self.dice.kem_key()
         body = Identity(
-            suite=WRITE_SUITE,
+            suite=account_key.suite,
             role=self.role,
             serial=self.current.body.serial + 1,
             founding=self.identity,
@@ -217,7 +218,7 @@ def make_person(dice: Dice, role: Role, *, at: int = NOW) -> OwnPerson:
     root = dice.signer()
     account_key = dice.kem_key()
     body = Identity(
-        suite=WRITE_SUITE,
+        suite=account_key.suite,
         role=role,
         serial=0,
         founding=None,
@@ -321,9 +322,9 @@ class Deployment:
         *,
         vault_origin: str = "http://127.0.0.1:7801",
         keyservice_origin: str = "http://127.0.0.1:7802",
-        suite: Suite = WRITE_SUITE,
+        write: Suite | None = None,
     ) -> Self:
-        """A fresh deployment that writes `suite`, and nothing below."""
+        """A fresh deployment that writes the suite of `dice`, or `write`, and reads nothing below that of `dice`."""
         vault = OwnServer(dice.signer(), dice.signer(), vault_origin)
         keyservice = OwnServer(dice.signer(), dice.signer(), keyservice_origin)
         registrar = OwnRegistrar(dice, dice.signer())
@@ -336,8 +337,8 @@ class Deployment:
             keyservice=keyservice.entry(),
             registrars=(registrar.signer.public_key,),
             witnesses=(),
-            suite_floor=suite,
-            write_suite=suite,
+            suite_floor=dice.suite,
+            write_suite=write or dice.suite,
             issued_at=NOW - 365 * DAY,
         )
         return cls(vault, keyservice, registrar, card_key, Signed.sign(body, card_key))

@@ -8,7 +8,6 @@ from carnet.sealing import derive_key
 from carnet.session import Session
 from carnet.slots import Slot, SlotKind, derive_passphrase_slot_key
 from carnet_protocol import labels
-from carnet_protocol.suites import WRITE_SUITE
 from tests.support.client import PASSPHRASE
 from tests.support.sealed import Sealed, in_home, in_keyservice, in_vault, read_tables, seal_of_message_to
 from tests.support.whole_story import WholeStory
@@ -24,7 +23,11 @@ def find_sealed(whole: WholeStory) -> dict[str, list[Sealed]]:
         *in_keyservice(read_tables(whole.root / "keyservice.sqlite")),
         *(one for name in whole.sessions() for one in in_home(whole.root / "homes" / name)),
         seal_of_message_to(
-            "device-pairing", "home.pairing-answer", whole.pairing_answer, _answer_info(whole.pairing_request)
+            "device-pairing",
+            "home.pairing-answer",
+            whole.pairing_answer,
+            _answer_info(whole.pairing_request),
+            whole.pairing_request.suite,
         ),
     ]
     by_seal: dict[str, list[Sealed]] = {}
@@ -70,7 +73,7 @@ def _own_keys(session: Session) -> Iterator[tuple[str, bytes]]:
     for held in body.account_keys:
         account_key = held.account_key
         yield "account key", account_key.reveal()
-        yield "account KEM key", account_key.derive_kem_key(WRITE_SUITE).seed()
+        yield "account KEM key", account_key.derive_kem_key(held.suite).seed()
         yield "device name key", account_key.derive_device_name_key()
         yield "keyring body key", account_key.derive_keyring_body_key()
         yield "local state key", account_key.derive_local_state_key()

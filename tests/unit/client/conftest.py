@@ -9,6 +9,7 @@ import pytest
 
 from carnet import slots
 from carnet.sealing import PassphraseCost
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from tests.support.client import ClientWorld
 
 
@@ -29,9 +30,15 @@ def quick_passphrases() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[ClientWorld]:
+def suite() -> Suite:
+    """The suite that the deployment writes; whole stories ask for the others."""
+    return WRITE_SUITE
+
+
+@pytest.fixture
+def world(tmp_path: Path, suite: Suite) -> Iterator[ClientWorld]:
     """A deployment with both servers running."""
-    world = ClientWorld.make(tmp_path)
+    world = ClientWorld.make(tmp_path, suite=suite)
     world.start()
     yield world
     world.stop()
