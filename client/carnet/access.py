@@ -9,6 +9,7 @@ patient, by the key service's pinned key, or opened with a key that the patient 
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from carnet.compartments import CompartmentAccess, is_trusted, verify_chains, ve
 from carnet.errors import (
     AnswerError,
     BelowFloorError,
+    CarnetError,
     DataError,
     DisagreementError,
     GrantEndedError,
@@ -97,6 +99,23 @@ def open_access(
     if grant is not None:
         return _open_access(session, record, grant, sleep)
     return ask_as_registered(session, lambda: _open_access(session, record, None, sleep))
+
+
+def find_moved_on(session: Session, access: RecordAccess) -> RecordAccess | None:
+    """The access of `access` as it is now, where epochs or the lock moved on since; None where all is as it was.
+
+    For what did not open: its locks may just have been remade. None as well where the access itself is no more.
+    """
+    with suppress(CarnetError):
+        now = open_access(session, access.record, access.grant_hash)
+        if _keys_in_force(now) != _keys_in_force(access):
+            return now
+    return None
+
+
+def _keys_in_force(access: RecordAccess) -> tuple[object, ...]:
+    epochs = {name: (compartment.newest.hash, compartment.closed) for name, compartment in access.compartments.items()}
+    return epochs, None if access.lock is None else access.lock.body.version
 
 
 def _open_access(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from carnet.access import verify_grant
 from carnet.boxes import open_note
-from carnet.errors import DataError, DecryptionError
+from carnet.errors import DataError, DecryptionError, VerificationError
 from carnet.identity import ask_as_registered
 from carnet.session import Both, Session
 from carnet.transport import ServerClient
@@ -39,7 +39,7 @@ def load_inbox(session: Session) -> ReceivedGrants:
     One that a single server shows is left out: the other would refuse its use. Entries that prove nothing are named in
     `problems` and do not hide the others. Raises a `TransportError`.
     """
-    entries = ask_as_registered(session, lambda: session.ask_both(_load_entries))
+    entries = ask_as_registered(session, lambda: session.ask_both(load_shown))
     problems: list[str] = []
     received: list[ReceivedGrant] = []
     for text in entries.keyservice:
@@ -53,16 +53,18 @@ def load_inbox(session: Session) -> ReceivedGrants:
     return ReceivedGrants(tuple(received), tuple(problems))
 
 
-def _load_entries(server: ServerClient) -> dict[str, PersonBundle]:
-    """The patient's statements, as `server` shows them, by grant."""
+def load_shown(server: ServerClient) -> dict[str, PersonBundle]:
+    """The patients' statements, as `server` shows them, by grant (JWS). Raises a `TransportError`."""
     entries: dict[str, PersonBundle] = {}
     after: str | None = None
     while True:
         page = server.get("/v1/inbox", Inbox, query={"after": after})
         entries |= {entry.grant: page.patients[entry.patient] for entry in page.entries}
-        after = page.next
-        if after is None:
+        if page.next is None:
             return entries
+        if page.next == after:
+            raise VerificationError(f"the {server.name} shows the same page of grants again and again")
+        after = page.next
 
 
 def _verify(session: Session, text: str, bundles: Both[PersonBundle]) -> ReceivedGrant:

@@ -31,11 +31,11 @@ from carnet.slots import Slot, check_passphrase
 from carnet.transport import KeySigner, ServerClient, ServerName
 from carnet_protocol.api import Accepted, OfficerUpdate, ServerStatus
 from carnet_protocol.encoding import format_canonical_json, parse_canonical_json
-from carnet_protocol.errors import MalformedError
+from carnet_protocol.errors import MalformedError, ProtocolError
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint
 from carnet_protocol.requests import KeyId
 from carnet_protocol.signing import Signer
-from carnet_protocol.statements import Receipt, Signed
+from carnet_protocol.statements import Destruction, Receipt, RotationReport, Server, Signed
 from carnet_protocol.statements.people import SigningPublicKey
 from carnet_protocol.wire import WireModel
 
@@ -106,6 +106,27 @@ class Officer:
         (receipt,) = verify_receipts(accepted.receipts, server, count=1)
         return receipt
 
+    def order_destruction(
+        self, keyservice: Fingerprint, *, version: int | None, retired_before: int | None, now: int, seconds: int
+    ) -> Signed[Destruction]:
+        """An order to the key service with the fingerprint `keyservice` to destroy a master key, or retired locks.
+
+        It is good for `seconds`. Raises `UsageError` where there can be no such order.
+        """
+        try:
+            body = Destruction(
+                keyservice=keyservice,
+                officer=self.public_key.fingerprint(),
+                destroys="record-locks" if version is None else "master-key",
+                version=version,
+                retired_before=retired_before,
+                issued_at=now,
+                expires=now + seconds,
+            )
+        except ValidationError as error:
+            raise UsageError("an order is good for a second at least and a week at most") from error
+        return Signed.sign(body, self._signer)
+
     def _at(self, server: ServerClient) -> ServerClient:
         return server.signed_by(KeySigner(KeyId(self.public_key.fingerprint().raw), self._signer.sign))
 
@@ -155,6 +176,18 @@ def parse_officer_key(data: bytes) -> Ed25519PublicKey:
             "an officer's public key is one line of 43 characters: ask for the file that `carnet officer init --save` "
             "writes"
         ) from error
+
+
+def parse_report(data: bytes, keyservice: Server) -> Signed[RotationReport]:
+    """The report of a rotation in a file, signed by `keyservice`. Raises `VerificationError`."""
+    try:
+        report = Signed.parse(data.decode("ascii").strip(), RotationReport)
+        report.verify(Ed25519PublicKey(keyservice.key.raw))
+    except (UnicodeDecodeError, ProtocolError) as error:
+        raise VerificationError("this report is not signed by the key service in the card: ask for it again") from error
+    if report.body.keyservice != keyservice.fingerprint():
+        raise VerificationError("this report names another key service than signed it: ask its operator")
+    return report
 
 
 def _load_file(home: Home) -> _OfficerFile:

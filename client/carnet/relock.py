@@ -4,9 +4,13 @@ A capsule under an epoch that is not the newest gets both locks anew; one that i
 the outer lock anew. Nothing is written over unseen: each swap names the capsule that it replaces, and the vault takes
 it only while that one is still there. What cannot be remade, for it opens for nobody, is named and blocks nothing:
 otherwise whoever may deposit could keep a revocation from ever being completed.
+
+While capsules of one page are remade, those of the next are on their way and those of the one before are being taken.
+Before anything of old is let go, every capsule was read back: it is byte by byte what was made here, or it opens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from carnet.access import RecordAccess, release
@@ -27,6 +31,11 @@ from carnet_protocol.tuples import CompartmentLock, KeyRole, WrapTuple
 _MAX_PASSES = 8
 """Deposits meanwhile bring capsules under the locks of before; each pass takes in what came during the last."""
 _SWAPS_AT_ONCE = 500
+_NOT_RELEASED = "the key service does not release it"
+
+
+Place = tuple[DocumentId, int, KeyRole]
+"""Where a capsule stands that is not a single document's reader's."""
 
 
 @dataclass(slots=True)
@@ -38,7 +47,7 @@ class RelockReport:
 
     remade: int = 0
     skipped: list[SkippedCapsule] = field(default_factory=list)
-    seen: set[tuple[DocumentId, int, KeyRole]] = field(default_factory=set)
+    seen: set[Place] = field(default_factory=set)
 
     @property
     def epochs_in_use(self) -> frozenset[StatementHash]:
@@ -57,14 +66,24 @@ class _Task:
 
 
 @dataclass(frozen=True, slots=True)
+class _Page:
+    """A page of capsules, what is to be done about them, and what is in their outer locks, None where refused."""
+
+    entries: Sequence[CapsuleEntry]
+    tasks: Sequence[_Task]
+    inner_locks: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    """What one relock works with."""
+    """What one relock works with; `made` are the capsules that the vault took from it."""
 
     session: Session
     access: RecordAccess
     lock: Signed[Lock]
     readers: Readers
     report: RelockReport
+    made: dict[Place, Sha256Digest] = field(default_factory=dict)
 
 
 def relock(
@@ -94,21 +113,85 @@ def _pass_over(job: _Job, book: GrantBook, on_step: OnStep) -> bool:
     """Look at every capsule once. Returns whether another look cannot help."""
     is_settled = True
     personal: dict[StatementHash, list[Capsule]] = {}
-    for page in load_capsules(job.session, job.access.record):
-        tasks: list[_Task] = []
-        for entry in page:
-            if entry.capsule.personal is None:
-                job.report.seen.add((entry.capsule.document, entry.capsule.version, entry.capsule.role))
-                tasks += _plan(job, entry)
-            elif entry.capsule.lock_statement != job.lock.hash:
-                personal.setdefault(entry.capsule.personal.grant, []).append(entry.capsule)
-        if tasks:
-            is_settled &= _remake(job, tasks)
-            on_step(Progress(Step.RELOCK, job.report.remade, None))
+    unproven: list[CapsuleEntry] = []
+    pages = load_capsules(job.session, job.access.record)
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="carnet-relock") as others:
+        swapping: Future[bool] | None = None
+        coming = others.submit(_prepare, job, pages)
+        while (page := coming.result()) is not None:
+            coming = others.submit(_prepare, job, pages)
+            unproven += _note(job, page, personal)
+            swaps = _remake(job, page)
+            if swapping is not None:
+                is_settled &= swapping.result()
+            swapping = others.submit(_swap, job, swaps)
+            if swaps:
+                on_step(Progress(Step.RELOCK, job.report.remade, None))
+        if swapping is not None:
+            is_settled &= swapping.result()
+    on_step(Progress(Step.RELOCK, job.report.remade, None))
     for grant in book.grants:
         if grant.hash in personal and not book.is_over(grant, now=job.session.clock()):
             is_settled &= _remake_personal(job, grant, personal[grant.hash])
+    if is_settled:
+        _prove(job, unproven)
     return is_settled
+
+
+def _prepare(job: _Job, pages: Iterator[Sequence[CapsuleEntry]]) -> _Page | None:
+    """The next page, with its outer locks taken off; None at the end. Raises a `DataError` or a `TransportError`."""
+    entries = next(pages, None)
+    if entries is None:
+        return None
+    tasks = [task for entry in entries if entry.capsule.personal is None for task in _plan(job, entry)]
+    return _Page(entries, tasks, _release(job, [task.entry for task in tasks]))
+
+
+def _note(job: _Job, page: _Page, personal: dict[StatementHash, list[Capsule]]) -> list[CapsuleEntry]:
+    """Note what was seen, and the personal capsules to remake. Returns what is as it should be and nobody here made."""
+    unproven: list[CapsuleEntry] = []
+    to_remake = {_place(task.entry) for task in page.tasks}
+    for entry in page.entries:
+        if entry.capsule.personal is None:
+            place = _place(entry)
+            job.report.seen.add(place)
+            if place not in to_remake and job.made.get(place) != Sha256Digest.of(entry.capsule.sealed):
+                unproven.append(entry)
+        elif entry.capsule.lock_statement != job.lock.hash:
+            personal.setdefault(entry.capsule.personal.grant, []).append(entry.capsule)
+    return unproven
+
+
+def _place(entry: CapsuleEntry) -> Place:
+    return entry.capsule.document, entry.capsule.version, entry.capsule.role
+
+
+def _prove(job: _Job, entries: Sequence[CapsuleEntry]) -> None:
+    """Open what stands under the newest locks and is not what was made here: another device's, or a cut run's.
+
+    What does not open and nobody here made, opens for nobody: it is named. Raises `VerificationError` where the vault
+    took a capsule and shows another that opens for nobody.
+    """
+    for entry, inner in zip(entries, _release(job, entries), strict=True):
+        try:
+            if inner is None:
+                raise VerificationError(_NOT_RELEASED)
+            _open(job, entry.capsule.wrap_tuple(identity_of(entry, job.access.record)), inner)
+        except DataError as error:
+            if _place(entry) in job.made:
+                raise VerificationError(
+                    "the vault does not give back a capsule that it was given: no old key was retired; ask its operator"
+                ) from error
+            job.report.skipped.append(SkippedCapsule(entry.capsule, str(error)))
+
+
+def _release(job: _Job, entries: Sequence[CapsuleEntry]) -> list[bytes | None]:
+    """The inner locks of `entries`, None where the key service refuses. Raises a `TransportError` or a `DataError`."""
+    items = [ReleaseItem(suite=entry.suite, author=entry.author, capsule=entry.capsule) for entry in entries]
+    try:
+        return release(job.session, job.access, ReleaseKind.OPEN, items)
+    except RefusedError:
+        return [None] * len(items)
 
 
 def _plan(job: _Job, entry: CapsuleEntry) -> list[_Task]:
@@ -131,25 +214,17 @@ def _plan(job: _Job, entry: CapsuleEntry) -> list[_Task]:
     return [] if then == now else [_Task(entry, now, then)]
 
 
-def _remake(job: _Job, tasks: Sequence[_Task]) -> bool:
-    """Remake what can be. Returns whether another look cannot help."""
-    items = [
-        ReleaseItem(suite=task.entry.suite, author=task.entry.author, capsule=task.entry.capsule) for task in tasks
-    ]
-    try:
-        inner_locks = release(job.session, job.access, ReleaseKind.OPEN, items)
-    except RefusedError:
-        inner_locks = [None] * len(tasks)
+def _remake(job: _Job, page: _Page) -> list[CapsuleSwap]:
+    """The swaps for what of `page` can be remade; the rest is named."""
     swaps: list[CapsuleSwap] = []
-    for task, inner in zip(tasks, inner_locks, strict=True):
-        if inner is None:
-            job.report.skipped.append(SkippedCapsule(task.entry.capsule, "the key service does not release it"))
-            continue
+    for task, inner in zip(page.tasks, page.inner_locks, strict=True):
         try:
+            if inner is None:
+                raise VerificationError(_NOT_RELEASED)
             swaps.append(_reseal(job, task, inner))
         except DataError as error:
             job.report.skipped.append(SkippedCapsule(task.entry.capsule, str(error)))
-    return _swap(job, swaps)
+    return swaps
 
 
 def _remake_personal(job: _Job, grant: Signed[Grant], standing: list[Capsule]) -> bool:
@@ -174,14 +249,25 @@ def _swap(job: _Job, swaps: Sequence[CapsuleSwap]) -> bool:
     except ConflictError:  # another device remakes the same capsules, or a document moved
         return False
     job.report.remade += len(swaps)
+    for capsule in (swap.capsule for swap in swaps):
+        if capsule.personal is None:
+            job.made[capsule.document, capsule.version, capsule.role] = Sha256Digest.of(capsule.sealed)
     return False
 
 
 def _reseal(job: _Job, task: _Task, inner: bytes) -> CapsuleSwap:
     """The swap for one capsule. Raises a `DataError` for one that does not open."""
     if task.then.recipient != task.now.recipient and isinstance(task.now.recipient, CompartmentLock):
-        compartment = job.access.compartment(task.now.recipient.compartment)
-        content_key = open_inner(inner, task.now, private_key=compartment.key(task.now.recipient.compartment_statement))
-        inner = seal_inner(content_key, task.then, recipient_public_key=compartment.newest.body.compartment_key)
+        newest = job.access.compartment(task.now.recipient.compartment).newest
+        content_key = _open(job, task.now, inner)
+        inner = seal_inner(content_key, task.then, recipient_public_key=newest.body.compartment_key)
     capsule = make_capsule(seal_outer(inner, task.then, lock=job.lock), task.then)
     return CapsuleSwap(capsule=capsule, replaces=Sha256Digest.of(task.entry.capsule.sealed))
+
+
+def _open(job: _Job, wrap: WrapTuple, inner: bytes) -> bytes:
+    """The key in `inner`, of a capsule of a compartment. Raises a `DataError`."""
+    if not isinstance(wrap.recipient, CompartmentLock):
+        raise AssertionError("internal: a personal capsule among others")  # noqa: TRY004  STYLE 32
+    compartment = job.access.compartment(wrap.recipient.compartment)
+    return open_inner(inner, wrap, private_key=compartment.key(wrap.recipient.compartment_statement))

@@ -22,9 +22,10 @@ from carnet_keyservice.recovery.routes import router as recovery_router
 from carnet_keyservice.releases.routes import make_releases_router
 from carnet_keyservice.rotation.embedded import EmbeddedRunner
 from carnet_keyservice.rotation.watch import Watch
+from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
-from carnet_keyservice.sealed_keys.routes import router as sealed_keys_router
+from carnet_keyservice.sealed_keys.routes import make_sealed_keys_router
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets, require_master_keys
 from carnet_keyservice.status import count_all
@@ -88,7 +89,7 @@ def create_app(
     log: FilteringBoundLogger,
     *,
     clock: Clock = system_clock,
-    background: Background = lambda _: (),
+    background: Background | None = None,
 ) -> KeyService:
     """Wire the key service on `engine`, with the private keys in `secrets`; `background` runs while it serves."""
     chassis = make_chassis(
@@ -116,31 +117,25 @@ def create_app(
         make_officers_router(deployment, count_all),
         recovery_router,
         make_locks_router(deployment, keys, secrets.server_key),
-        sealed_keys_router,
+        make_sealed_keys_router(deployment),
         make_releases_router(deployment, keys),
     ]
-
-    shop = Workshop(
-        engine=engine,
-        writer=chassis.writer,
-        deployment=deployment,
-        server_key=secrets.server_key,
-        ring=secrets.master_keys,
-        log=log,
-        clock=clock,
-    )
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await run_in_threadpool(require_master_keys, engine, chassis.writer, secrets.master_keys)
-        parts = background(shop)
-        for part in parts:
-            await run_in_threadpool(part.start)
-        try:
+        if background is None:
             yield
-        finally:
-            for part in reversed(parts):
-                await run_in_threadpool(part.stop)
+            return
+        with open_workshop(settings, deployment, engine, chassis.writer, secrets, log=log, clock=clock) as shop:
+            parts = background(shop)
+            for part in parts:
+                await run_in_threadpool(part.start)
+            try:
+                yield
+            finally:
+                for part in reversed(parts):
+                    await run_in_threadpool(part.stop)
 
     return KeyService(make_app(chassis, title="Carnet key service", routers=routers, lifespan=lifespan), chassis)
 

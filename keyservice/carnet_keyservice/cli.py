@@ -19,13 +19,17 @@ from carnet_keyservice.app import REVISIONS, create_app, run_alone, run_beside_w
 from carnet_keyservice.errors import KeyServiceError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation.commands import make_rotate_app
+from carnet_keyservice.rotation.distributed import work
 from carnet_keyservice.rotation.keys_commands import make_keys_app
+from carnet_keyservice.rotation.watch import Watch
+from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.settings import PREFIX, KeyServiceSettings
 from carnet_keyservice.startup import load_deployment, load_secrets, require_master_keys
 from carnet_keyservice.status import count_all
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.deployment import Deployment, Moment
+from carnet_server.errors import SettingsError
 from carnet_server.migrations import migrate
 from carnet_server.officers.commands import make_officers_app
 from carnet_server.officers.routes import view_status
@@ -63,11 +67,33 @@ def serve_command(settings: SettingsFile = None) -> None:
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
         with open_engine(loaded, REVISIONS) as engine:
             with Writer(engine) as writer:
-                require_master_keys(engine, writer, secrets.master_keys)
+                require_master_keys(engine, writer, secrets.master_keys, provider=loaded.master_key_provider)
             background = run_alone if engine.dialect.name == "sqlite" else run_beside_workers
             log = make_server_log(loaded)
             service = create_app(loaded, deployment, engine, secrets, log, background=background)
             serve(service.app, service.chassis, loaded)
+
+
+@app.command("work")
+def work_command(settings: SettingsFile = None) -> None:
+    """Do the jobs of rotation beside `serve`, on PostgreSQL; as many of these as you like. Stops at a signal."""
+    with failures(_PROGRAM, KeyServiceError):
+        loaded = _load(settings)
+        deployment, secrets = load_deployment(loaded), load_secrets(loaded)
+        with open_engine(loaded, REVISIONS) as engine:
+            if engine.dialect.name == "sqlite":
+                raise SettingsError("on SQLite `serve` does the jobs itself; workers need PostgreSQL")
+            with Writer(engine) as writer:
+                require_master_keys(engine, writer, secrets.master_keys)
+                log = make_server_log(loaded)
+                with open_workshop(loaded, deployment, engine, writer, secrets, log=log) as shop:
+                    watch = Watch(shop, f"{_PROGRAM} work")
+                    watch.start()
+                    typer.echo(f"{_PROGRAM} works")
+                    try:
+                        work(shop)
+                    finally:
+                        watch.stop()
 
 
 @app.command("migrate")

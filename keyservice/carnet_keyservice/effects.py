@@ -12,7 +12,7 @@ from carnet_keyservice.sealed_keys import accept, decide
 from carnet_keyservice.sealed_keys.queries import count_sealed, count_staged, delete_under, forget_staged
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Closing, Compartment, Filing, Grant, Revocation, Signed, Statement, Tombstone
-from carnet_server.errors import BadRequestError
+from carnet_server.errors import BadRequestError, RefusedError
 from carnet_server.events import LoggedEvent
 from carnet_server.records.decide import require_tombstone_room
 from carnet_server.records.effects import Change, Effects
@@ -87,5 +87,5 @@ class KeyServiceEffects(Effects):
             accept.keep_copies(change)
             if change.update.sealed_keys:
                 decide.require_staging_room(count_staged(change.moment.connection, change.record))
-        else:
-            accept.keep_resealed(change)
+        elif change.update.sealed_keys:
+            raise RefusedError("sealed_keys_are_the_patients")

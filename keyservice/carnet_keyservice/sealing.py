@@ -14,21 +14,28 @@ from typing import Final, NoReturn
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+    MLKEM1024PrivateKey,
+    MLKEM1024PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from carnet_keyservice.errors import SealedError
 from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
-from carnet_protocol.sealed_box import HEADER_SIZE, inner_size, parse_header
-from carnet_protocol.suites import KEM_SEED_SIZE, Suite
+from carnet_protocol.sealed_box import HEADER_SIZE, format_header, inner_size, parse_header
+from carnet_protocol.suites import KEM_SEED_SIZE, SIZES, Suite
 from carnet_protocol.tuples import WrapTuple
 
 MASTER_KEY_SIZE: Final = Aead.KEY_SIZE
 _NONCE_SIZE: Final = Aead.NONCE_SIZE
 _MLKEM_SEED_SIZE: Final = 64
+_MLKEM768_PUBLIC_SIZE: Final = 1184
+_MLKEM1024_PUBLIC_SIZE: Final = 1568
 _X25519_KEY_SIZE: Final = 32
 _P384_SCALAR_SIZE: Final = 48
 _HPKE: Final = {
@@ -98,6 +105,43 @@ class LockKey:
             return _HPKE[suite].decrypt(memoryview(sealed)[HEADER_SIZE:], self._key, info=wrap.outer_info())
         except (MalformedError, UnsupportedSuiteError, InvalidTag, ValueError) as error:
             raise SealedError from error
+
+
+class LockPublicKey:
+    """The public half of a record lock. Made once for many seals: parsing it costs more than one."""
+
+    __slots__ = ("_key", "suite")
+
+    def __init__(self, raw: bytes, suite: Suite) -> None:
+        """Parse the public half of a lock statement. Raises `SealedError` for one of another size."""
+        if len(raw) != SIZES[suite].kem_public_key:
+            raise SealedError
+        try:
+            self._key = _parse_public_key(raw, suite)
+        except ValueError as error:
+            raise SealedError from error
+        self.suite = suite
+
+    def seal_outer_lock(self, wrap: WrapTuple, inner: bytes) -> bytes:
+        """`inner`, an inner lock, inside of the outer lock that `wrap` names; bound to everything that `wrap` says."""
+        header = format_header(wrap.outer_kind(), self.suite)
+        return header + _HPKE[self.suite].encrypt(inner, self._key, info=wrap.outer_info())
+
+
+def _parse_public_key(raw: bytes, suite: Suite) -> hpke.MLKEM768X25519PublicKey | hpke.MLKEM1024P384PublicKey:
+    """The two halves of a public key. Raises `ValueError`."""
+    match suite:
+        case Suite.X25519_MLKEM768:
+            return hpke.MLKEM768X25519PublicKey(
+                MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM768_PUBLIC_SIZE]),
+                X25519PublicKey.from_public_bytes(raw[_MLKEM768_PUBLIC_SIZE:]),
+            )
+        case Suite.P384_MLKEM1024:
+            point = raw[_MLKEM1024_PUBLIC_SIZE:]
+            return hpke.MLKEM1024P384PublicKey(
+                MLKEM1024PublicKey.from_public_bytes(raw[:_MLKEM1024_PUBLIC_SIZE]),
+                ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point),
+            )
 
 
 def _expand_seed(seed: bytes, suite: Suite) -> tuple[_OpenedKey, bytes]:

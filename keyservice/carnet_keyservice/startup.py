@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
@@ -17,6 +18,7 @@ from carnet_keyservice.master_keys.queries import (
 from carnet_keyservice.master_keys.ring import make_check_value
 from carnet_keyservice.master_keys.state import OPENING, KeyState
 from carnet_keyservice.settings import KeyServiceSettings
+from carnet_protocol.ids import Fingerprint
 from carnet_protocol.signing import Signer
 from carnet_server.clock import system_clock
 from carnet_server.database import reader
@@ -48,8 +50,42 @@ def load_secrets(settings: KeyServiceSettings) -> Secrets:
 
 
 def make_providers(settings: KeyServiceSettings) -> list[MasterKeyProvider]:
-    """Whoever may keep master keys, as the settings say; files always may."""
-    return [FileProvider(settings.keys_dir)]
+    """Whoever may keep master keys, as the settings say; files always may.
+
+    None is asked anything yet. Raises `SettingsError`.
+    """
+    providers: list[MasterKeyProvider] = [FileProvider(settings.keys_dir)]
+    if settings.pkcs11_module is not None:
+        providers.append(_make_pkcs11(settings, settings.pkcs11_module))
+    if settings.aws_kms_region:
+        providers.append(_make_aws_kms(settings))
+    return providers
+
+
+def _make_pkcs11(settings: KeyServiceSettings, module: Path) -> MasterKeyProvider:
+    try:
+        # Its library is an extra, and only who has a token needs it.
+        from carnet_keyservice.master_keys.pkcs11 import Pkcs11Provider  # noqa: PLC0415  as said above
+        from carnet_keyservice.master_keys.pkcs11_token import Pkcs11Token  # noqa: PLC0415  as said above
+    except ModuleNotFoundError as error:
+        raise SettingsError("pkcs11_module wants a library that is not here: install carnet[pkcs11]") from error
+    token = Pkcs11Token(module=module, label=settings.pkcs11_token, pin_file=settings.pin_file)
+    return Pkcs11Provider(token, _load_fingerprint(settings))
+
+
+def _make_aws_kms(settings: KeyServiceSettings) -> MasterKeyProvider:
+    # boto3 takes a while to import, and only who uses KMS needs it here.
+    from carnet_keyservice.master_keys.aws_kms import AwsKmsProvider  # noqa: PLC0415  as said above
+
+    return AwsKmsProvider(
+        region=settings.aws_kms_region,
+        endpoint_url=settings.aws_kms_endpoint_url,
+        key_service=_load_fingerprint(settings),
+    )
+
+
+def _load_fingerprint(settings: KeyServiceSettings) -> Fingerprint:
+    return load_signer(settings.keys_dir / SERVER_KEY).public_key.fingerprint()
 
 
 def require_master_keys(engine: Engine, writer: Writer, ring: MasterKeys, *, provider: str = FILES) -> None:

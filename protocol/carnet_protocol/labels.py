@@ -49,3 +49,4 @@ PAIRING_KEM_SEED: Final = b"carnet/v1/device-pairing/kem-seed"
 # The key service at rest
 RECORD_LOCK_AT_REST: Final = b"carnet/v1/at-rest/record-lock"
 MASTER_KEY_CHECK: Final = b"carnet/v1/at-rest/master-key-check"
+MASTER_KEY_WRAP: Final = b"carnet/v1/at-rest/master-key-wrap"

@@ -45,10 +45,14 @@ MAX_KEYS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A request whose signature and body were verified with `key`; to be admitted in a transaction."""
+    """A request whose signature and body were verified with `key`; to be admitted in a transaction.
+
+    `head` is what was signed, which a signed answer repeats.
+    """
 
     request: VerifiedRequest
     key: SigningKey
+    head: SignedRequest
 
     @property
     def principal(self) -> Principal:
@@ -132,7 +136,7 @@ class Authenticator:
             raise UnauthenticatedError("body_not_signed") from error
         # 7
         self._replays.spend(verified, self._clock())
-        return Credentials(verified, key), body
+        return Credentials(verified, key, signed), body
 
     def admit(self, connection: Connection, credentials: Credentials) -> int:
         """Spend the nonce in the transaction of `connection`, and check there that the key is still in force.

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 from sqlalchemy import Connection
 
+from carnet_protocol.answers import sign_answer
 from carnet_server.authentication import Credentials
 from carnet_server.body import BodyGate
 from carnet_server.chassis import Chassis
@@ -50,6 +51,20 @@ class SignedCall(Generic[Body]):
         """
         with reader(self._chassis.engine) as connection:
             return work(connection, self._chassis.authenticator.check(connection, self._credentials))
+
+    def sign(self, response: Response) -> None:
+        """Sign `response` as the answer to this request, for the other server."""
+        if self._chassis.server_key is None:
+            raise AssertionError("internal: a server with routes for the other one is given no key to sign with")
+        response.headers.update(
+            sign_answer(
+                self._credentials.head,
+                status=response.status_code,
+                body=bytes(response.body),
+                created=self._chassis.clock(),
+                sign=self._chassis.server_key.sign,
+            )
+        )
 
     def _admit(self, connection: Connection) -> int:
         return self._chassis.authenticator.admit(connection, self._credentials)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, Table
 from structlog.typing import FilteringBoundLogger
 
 from carnet_protocol.ids import Fingerprint
+from carnet_protocol.signing import Signer
 from carnet_server.authentication import Authenticator
 from carnet_server.clock import Clock, ClockGuard, system_clock
 from carnet_server.database import reader
@@ -50,6 +51,9 @@ class Chassis:
     log: FilteringBoundLogger
     metrics: Metrics
     needs: Sequence[Callable[[], None]]
+    clock: Clock
+    server_key: Signer | None
+    """Signs what is answered to the other server."""
 
     def start(self) -> None:
         """Check that all is there, then take works. Raises what `check_ready` raises."""
@@ -87,13 +91,15 @@ def make_chassis(
     needs: Sequence[Callable[[], None]] = (),
     rates: Rates = Rates(),
     clock: Clock = system_clock,
+    server_key: Signer | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Chassis:
     """Wire the parts of one server.
 
     `origin` and `fingerprint` are those of the service card; `nonces` is the table of `make_nonces_table`; `look_up`
     finds keys in force; `newest` give the times of what the server committed besides nonces; each of `needs` raises a
-    refusal as long as something that the server needs besides its database is not there.
+    refusal as long as something that the server needs besides its database is not there; a server that has routes for
+    the other one signs its answers to it with `server_key`.
     """
     metrics = Metrics()
     writer = Writer(engine, observe=metrics.count_batch)
@@ -121,4 +127,6 @@ def make_chassis(
         log=log,
         metrics=metrics,
         needs=needs,
+        clock=clock,
+        server_key=server_key,
     )

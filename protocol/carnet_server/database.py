@@ -42,6 +42,8 @@ _SQLITE_FAILURES: Final = frozenset(
 INTEGER: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits on both databases: a `STRICT` table of SQLite knows INTEGER alone."""
 TEXT: Final = Text()
+OBJECT_NAME: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgresql")
+"""In the order of stores, by ASCII codes, whatever language the database sorts in."""
 BYTES: Final = LargeBinary()
 
 _Id = TypeVar("_Id", bound=FixedBytes)

@@ -22,6 +22,7 @@ from carnet_server.errors import SettingsError
 
 SERVER_KEY: Final = "server.key"
 LOG_KEY: Final = "log.key"
+MAX_SECRET_LINE_BYTES: Final = 1024
 
 
 def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
@@ -29,18 +30,34 @@ def load_secret_file(path: Path, *, size_bytes: int) -> bytes:
 
     It is checked through one descriptor, so that nothing is put in its place in between. Raises `SettingsError`.
     """
+    raw = _read_secret(path, size_bytes + 1)
+    if len(raw) != size_bytes:
+        raise SettingsError(f"{path.name} does not hold {size_bytes} bytes")
+    return raw
+
+
+def load_secret_line(path: Path) -> str:
+    """The one line of text in `path`, held to the same as `load_secret_file`. Raises `SettingsError`."""
+    raw = _read_secret(path, MAX_SECRET_LINE_BYTES + 2).removesuffix(b"\n")
+    try:
+        line = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        line = ""
+    if not line or len(raw) > MAX_SECRET_LINE_BYTES or not line.isprintable():
+        raise SettingsError(f"{path.name} does not hold one line of text")
+    return line
+
+
+def _read_secret(path: Path, size_bytes: int) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SettingsError(f"{path.name} cannot be opened: it is a plain file in the folder of keys") from error
     try:
         _check_status(os.fstat(descriptor), path.name)
-        raw = os.read(descriptor, size_bytes + 1)
+        return os.read(descriptor, size_bytes)
     finally:
         os.close(descriptor)
-    if len(raw) != size_bytes:
-        raise SettingsError(f"{path.name} does not hold {size_bytes} bytes")
-    return raw
 
 
 def check_secret_file(path: Path) -> None:

@@ -38,6 +38,11 @@ class Metrics:
         self._batch_seconds = Histogram(
             "carnet_commit_seconds", "Time from the first work to the commit.", buckets=_SECONDS, registry=self.registry
         )
+        self._lost = Counter(
+            "carnet_commit_lost",
+            "Transactions that were lost, to another one or with their connection, and begun anew.",
+            registry=self.registry,
+        )
         self.in_flight = Gauge("carnet_requests_in_flight", "Requests being answered.", registry=self.registry)
         self._queued = Gauge("carnet_writer_queued", "Works that wait for the writer.", registry=self.registry)
 
@@ -52,6 +57,7 @@ class Metrics:
         """Count one commit."""
         self._batch_works.observe(batch.works)
         self._batch_seconds.observe(batch.seconds)
+        self._lost.inc(batch.lost)
 
     def watch_queue(self, queued: Callable[[], float]) -> None:
         """Ask `queued` how many works wait, whenever someone wants to know."""

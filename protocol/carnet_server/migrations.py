@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData
 
 from carnet_server.errors import MigrationError
+from carnet_server.partitions import find_partition_differences, is_compared, list_partitions
 
 _ENVIRONMENT: Final = Path(__file__).parent / "alembic_environment"
 
@@ -38,7 +39,13 @@ def check_migrated(connection: Connection, revisions: Path) -> None:
 
 def find_differences(connection: Connection, metadata: MetaData) -> list[Any]:
     """What the tables in the database and those of `metadata` differ in; empty where the revisions made them so."""
-    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+    partitions = list_partitions(connection)
+
+    def include(item: Any, name: str | None, kind: str, *_: object) -> bool:  # noqa: ANN401  Alembic's items
+        return is_compared(partitions, item, name, kind)
+
+    context = MigrationContext.configure(connection, opts={"include_object": include})
+    return [*compare_metadata(context, metadata), *find_partition_differences(connection, metadata)]
 
 
 def _configure(revisions: Path) -> Config:

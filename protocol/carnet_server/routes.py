@@ -43,6 +43,7 @@ A = TypeVar("A", bound=BaseModel | Response | None)
 DEVICES: Final = frozenset({PrincipalKind.DEVICE})
 ROOTS: Final = frozenset({PrincipalKind.ROOT})
 OFFICERS: Final = frozenset({PrincipalKind.OFFICER})
+SERVERS: Final = frozenset({PrincipalKind.SERVER})
 
 # What any route may answer, stated or not.
 COMMON_ERRORS: Final = frozenset(
@@ -106,9 +107,14 @@ class Router:
         [Callable[Concatenate[SignedCall[B], P], Awaitable[A] | A]],
         Callable[Concatenate[SignedCall[B], P], Awaitable[A] | A],
     ]:
-        """A route for signed requests by a key of one of `kinds`. `body` is a model, or NoneType with a limit of 0."""
+        """A route for signed requests by a key of one of `kinds`. `body` is a model, or NoneType with a limit of 0.
+
+        A route for the other server is for nobody else, and what it answers is signed.
+        """
         if not kinds:
             raise AssertionError("internal: a signed route names the kinds of keys that it takes")
+        if PrincipalKind.SERVER in kinds and kinds != SERVERS:
+            raise AssertionError("internal: a route for the other server is for nobody else")
         terms = Terms(
             method=method,
             path=path,
@@ -218,8 +224,8 @@ def _make_endpoint(terms: Terms, handler: Callable[..., Any], chassis: Chassis) 
         call = await _make_call(terms, request, chassis)
         try:
             if is_async:
-                return _answer(terms, await handler(call, **arguments))
-            return await run_in_threadpool(lambda: _answer(terms, handler(call, **arguments)))
+                return _answer(terms, call, await handler(call, **arguments))
+            return await run_in_threadpool(lambda: _answer(terms, call, handler(call, **arguments)))
         except RefusalError as error:
             if error.code not in allowed:
                 raise AssertionError("internal: a route refuses with a code that it does not state") from error
@@ -270,7 +276,14 @@ async def _parse(terms: Terms, body: bytes) -> BaseModel | None:
     return parse_body(body, model)
 
 
-def _answer(terms: Terms, result: object) -> Response:
+def _answer(terms: Terms, call: object, result: object) -> Response:
+    response = _format(terms, result)
+    if terms.kinds == SERVERS and isinstance(call, SignedCall):
+        call.sign(response)
+    return response
+
+
+def _format(terms: Terms, result: object) -> Response:
     if not isinstance(result, terms.answer):
         raise AssertionError("internal: a route answers with something else than it states")  # noqa: TRY004  STYLE 32
     match result:

@@ -84,10 +84,11 @@ class _Ticket:
 
 @dataclass(slots=True)
 class BatchCount:
-    """What one commit took, for the metrics."""
+    """What one commit took, for the metrics; `lost` says how often it was begun anew."""
 
     works: int
     seconds: float
+    lost: int = 0
 
 
 class Writer:
@@ -167,10 +168,10 @@ class Writer:
     def _serve(self) -> None:
         while batch := self._take():
             started = time.monotonic()
-            outcomes = self._commit(batch)
+            outcomes, lost = self._commit(batch)
             _answer(batch, outcomes)
             if self._observe is not None:
-                self._observe(BatchCount(len(batch), time.monotonic() - started))
+                self._observe(BatchCount(len(batch), time.monotonic() - started, lost))
         if self._connection is not None:
             self._connection.close()
 
@@ -195,16 +196,16 @@ class Writer:
                 batch.append(ticket)
         return batch
 
-    def _commit(self, batch: Sequence[_Ticket]) -> Sequence[_Outcome]:
-        """Outcomes of a committed batch; the same failure for all if none was committed."""
-        for _ in range(MAX_ATTEMPTS):
+    def _commit(self, batch: Sequence[_Ticket]) -> tuple[Sequence[_Outcome], int]:
+        """Outcomes of a committed batch, or the same failure for all if none was committed; and how often it lost."""
+        for lost in range(MAX_ATTEMPTS):
             try:
-                return self._attempt(batch)
+                return self._attempt(batch), lost
             except _LostError:
                 continue
             except Exception as error:  # noqa: BLE001  whatever it is, every caller gets an answer and the thread lives on
-                return [_Outcome(error=_failure(error)) for _ in batch]
-        return [_Outcome(error=BusyError("database_contended")) for _ in batch]
+                return [_Outcome(error=_failure(error)) for _ in batch], lost
+        return [_Outcome(error=BusyError("database_contended")) for _ in batch], MAX_ATTEMPTS
 
     def _attempt(self, batch: Sequence[_Ticket]) -> Sequence[_Outcome]:
         """Run the batch in one transaction. Raises `_LostError` if it may be run again as a whole."""

@@ -1,6 +1,7 @@
 """Both real servers for a benchmark, as `carnet up` runs them, and people who use them."""
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from carnet.access import RecordAccess, open_access
 from carnet.deployment.prepare import Deployment, prepare_deployment
 from carnet.deployment.registrar import load_or_make_registrar_key
-from carnet.deployment.supervisor import running
+from carnet.deployment.supervisor import Servers, running
 from carnet.documents.deposit import NewVersion, deposit_small
 from carnet.documents.metadata import DocumentKind
 from carnet.home import Home
@@ -19,7 +20,7 @@ from carnet.people import verify_bundle
 from carnet.recovery import forget_kit
 from carnet.registrar import open_registrar
 from carnet.session import Session
-from carnet_protocol.ids import DocumentId
+from carnet_protocol.ids import DocumentId, IdentityHash
 from carnet_protocol.statements import Profession, Role
 
 PASSPHRASE = "correct horse battery"
@@ -44,6 +45,7 @@ class Ward:
 
     folder: Path
     deployment: Deployment
+    servers: Servers
     sessions: list[Session] = field(default_factory=list)
 
     def person(self, name: str, role: Role) -> Session:
@@ -67,6 +69,11 @@ class Ward:
         """A new practitioner, attested."""
         session = self.person(name, Role.PRACTITIONER)
         register(session)
+        self.attest(session, name=name)
+        return session
+
+    def attest(self, session: Session, *, name: str, succeeds: IdentityHash | None = None) -> None:
+        """Have the registrar attest the keys of `session` to both servers."""
         registrar_home = self.deployment.folder.registrar
         passphrase = (registrar_home / "passphrase").read_text().strip()
         registrar = open_registrar(Home(registrar_home), passphrase=passphrase)
@@ -76,24 +83,33 @@ class Ward:
             name=name,
             profession=Profession.PHYSICIAN,
             organisation="Bench",
+            succeeds=succeeds,
             now=now,
         )
         registrar.publish(session.vault, session.keyservice, now=now)
-        return session
+
+
+def stretch_quickly(_passphrase: str, *, salt: bytes, **_cost: object) -> bytes:
+    """In the place of Argon2id where hundreds of people are made and nobody's passphrase is measured."""
+    return hashlib.sha256(salt).digest()
 
 
 @contextlib.contextmanager
-def running_ward(folder: Path, *, keyservice_database: str | None = None) -> Iterator[Ward]:
+def running_ward(
+    folder: Path, *, keyservice_database: str | None = None, vault_database: str | None = None
+) -> Iterator[Ward]:
     """Both servers, empty, with their files in `folder`."""
     environment = dict(_RATES)
     if keyservice_database is not None:
         environment["CARNET_KEYSERVICE_DATABASE_URL"] = keyservice_database
+    if vault_database is not None:
+        environment["CARNET_VAULT_DATABASE_URL"] = vault_database
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
         deployment = prepare_deployment(folder / "servers", registrar_key=load_or_make_registrar_key)
-        with running(deployment):
-            ward = Ward(folder, deployment)
+        with running(deployment) as servers:
+            ward = Ward(folder, deployment, servers)
             yield ward
             for session in ward.sessions:
                 session.close()

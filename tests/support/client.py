@@ -114,11 +114,18 @@ class ClientWorld:
     sessions: list[Session] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path, *, seed: str = "client", suite: Suite = WRITE_SUITE) -> Self:
-        """Both servers, empty, of a deployment that writes `suite`."""
+    def make(
+        cls,
+        root: Path,
+        *,
+        seed: str = "client",
+        suite: Suite = WRITE_SUITE,
+        engines: dict[ServerName, Engine] | None = None,
+    ) -> Self:
+        """Both servers, empty, writing `suite`: on SQLite in `root`, or on the migrated databases of `engines`."""
         own = Deployment.make(Dice(seed, suite))
         clock = MovableClock()
-        engines = {
+        engines = engines or {
             ServerName.VAULT: _migrated(root / "vault.sqlite", VAULT_REVISIONS),
             ServerName.KEYSERVICE: _migrated(root / "keyservice.sqlite", KEYSERVICE_REVISIONS),
         }
@@ -296,6 +303,7 @@ def _make_vault(
         engine,
         LocalStore(FilesystemStore(root / "objects", urls), urls),
         make_log(log, "debug"),
+        server_key=own.vault.key,
         clock=clock,
     )
     return TestClient(vault.app, base_url=own.vault.origin, client=("192.0.2.1", 4711))

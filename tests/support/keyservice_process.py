@@ -143,3 +143,20 @@ class KeyServiceProcess:
         self.program.stdout.close()
         self.program = None
         return code
+
+
+@contextlib.contextmanager
+def working(process: KeyServiceProcess, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many workers beside `process`."""
+    workers = [subprocess.Popen(process.command("work"), stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "carnet-keyservice works\n"
+        yield workers
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.wait(60)
+            assert worker.stdout is not None
+            worker.stdout.close()

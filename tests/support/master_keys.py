@@ -17,6 +17,7 @@ class KeptKeys(MasterKeyProvider):
 
     keys: dict[int, Secret] = field(default_factory=dict)
     name: str = FILES
+    afterwards: str = "nothing has it"
     is_away: bool = False
 
     @override

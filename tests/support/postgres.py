@@ -45,9 +45,9 @@ class PostgresCluster:
     folder: Path
     user: str
 
-    def url(self, database: str) -> str:
-        """The URL of one of its databases, for SQLAlchemy."""
-        return f"postgresql+psycopg://{self.user}@/{database}?host={quote(str(self.folder))}"
+    def url(self, database: str, *, user: str | None = None) -> str:
+        """The URL of one of its databases, for SQLAlchemy; of its owner, or of another role."""
+        return f"postgresql+psycopg://{user or self.user}@/{database}?host={quote(str(self.folder))}"
 
     def execute(self, statement: str) -> None:
         """Run a statement as the owner of the cluster, outside of any transaction."""
@@ -56,10 +56,14 @@ class PostgresCluster:
             connection.execute(statement.encode())
 
     @contextlib.contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """The URL of an empty database that is dropped afterwards, whoever is still connected."""
+    def fresh_database(self, *, locale: str | None = None) -> Iterator[str]:
+        """The URL of an empty database that is dropped afterwards, whoever is still connected.
+
+        It sorts by the language `locale`, or by codes.
+        """
         name = f"test_{secrets.token_hex(8)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        language = f" LOCALE_PROVIDER icu ICU_LOCALE '{locale}'" if locale else ""
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template0{language}")
         try:
             yield self.url(name)
         finally:

@@ -38,5 +38,13 @@ def parse(headers: Headers, *, method: str = "POST", target: str = TARGET) -> Si
     return parse_request(method=method, target=target, headers=raw(headers))
 
 
+def sign_anew() -> SignedRequest:
+    """The same request with a nonce of its own."""
+    headers = sign_request(
+        method="POST", target=TARGET, body=BODY, server=SERVER, key_id=KEY_ID, created=NOW, sign=ALICE.sign
+    )
+    return parse(headers)
+
+
 def verify(request: SignedRequest, body: bytes = BODY, *, now: int = NOW) -> VerifiedRequest:
     return verify_request(request, body, public_key=ALICE.public_key, server=SERVER, now=now)

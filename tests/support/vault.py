@@ -108,6 +108,7 @@ class VaultWorld:
             engine,
             LocalStore(store, urls),
             make_log(log, "debug"),
+            server_key=own.vault.key,
             clock=clock,
         )
         client = TestClient(vault.app, base_url=own.vault.origin, client=("192.0.2.1", 4711))

@@ -32,6 +32,7 @@ from carnet.short_code import derive_short_code, format_short_code
 from carnet.slots import derive_passphrase_slot_key, open_slot
 from carnet_keyservice.sealing import Secret, open_at_rest, open_lock_key
 from carnet_protocol import labels, layout, tuples
+from carnet_protocol.answers import verify_answer
 from carnet_protocol.api import Capsule, PersonBundle, RecoveryView
 from carnet_protocol.authority import verify_attestation, verify_person
 from carnet_protocol.encoding import pack, parse_base64url, parse_canonical_json
@@ -43,13 +44,14 @@ from carnet_protocol.ids import (
     Ed25519PublicKey,
     Fingerprint,
     IdentityHash,
+    Nonce,
     RecordId,
     StatementHash,
     derive_document_id,
     derive_event_commitment,
     pack_event_leaf,
 )
-from carnet_protocol.requests import parse_request, verify_request
+from carnet_protocol.requests import KeyId, SignedRequest, parse_request, verify_request
 from carnet_protocol.sealed_box import COMPARTMENT_NAME_SIZE, NOTE_SIZE, BoxKind, inner_size
 from carnet_protocol.statements import (
     KINDS,
@@ -364,6 +366,30 @@ def _request(given: Given) -> dict[str, Any]:
     return {"key_id": str(verified.key_id), "nonce": str(verified.nonce)}
 
 
+def _answer(given: Given) -> dict[str, Any]:
+    asked = given["request"]
+    request = SignedRequest(
+        method=asked["method"],
+        target=asked["target"],
+        server=Fingerprint.parse(asked["carnet-server"]),
+        content_digest=asked["content-digest"],
+        key_id=KeyId(bytes(32)),
+        created=given["now"],
+        nonce=Nonce.parse(asked["nonce"]),
+        signature_params="",
+        signature=b"",
+    )
+    verify_answer(
+        request,
+        status=given["status"],
+        headers=[(name.encode(), value.encode()) for name, value in given["headers"].items()],
+        body=given["body"].encode(),
+        public_key=Ed25519PublicKey.parse(given["key"]),
+        now=given["now"],
+    )
+    return {"status": given["status"]}
+
+
 def _event(given: Given) -> dict[str, Any]:
     receipt = Signed.parse(given["receipt"], Receipt)
     receipt.verify(Ed25519PublicKey.parse(given["log_key"]))
@@ -379,6 +405,7 @@ def _event(given: Given) -> dict[str, Any]:
 
 
 VERDICTS: Final[dict[str, Verdict]] = {
+    "answer": _answer,
     "attestation": _attestation,
     "base64url": _base64url,
     "canonical-json": _canonical_json,

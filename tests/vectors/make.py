@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.vectors.formats import boxes, documents, encodings, logs, persons, requests, secrets, statements
+from tests.vectors.formats import answers, boxes, documents, encodings, logs, persons, requests, secrets, statements
 from tests.vectors.scenario import DATA, Scenario
 
 
 def make_scenarios() -> Iterator[Scenario]:
     """Every scenario of every format."""
-    for module in (encodings, statements, persons, boxes, documents, secrets, requests, logs):
+    for module in (encodings, statements, persons, boxes, documents, secrets, requests, answers, logs):
         yield from module.make()
 
 

@@ -913,6 +913,41 @@ def verdict_request(given: Given) -> Given:
     return {"key_id": key_id, "nonce": nonce}
 
 
+ANSWER: Final = re.compile(
+    r'carnet=(\("@status" "content-digest" "@method";req "@target-uri";req "content-digest";req "carnet-server";req\);'
+    r'created=(0|[1-9][0-9]*);keyid="([A-Za-z0-9_-]{43})";alg="ed25519";nonce="([A-Za-z0-9_-]{22})";'
+    r'tag="carnet-answer-v1")'
+)
+
+
+def verdict_answer(given: Given) -> Given:
+    """api.md, "Signed answers"."""
+    headers, asked = given["headers"], given["request"]
+    need(set(headers) == {"content-digest", "signature-input", "signature"}, "headers")
+    matched = ANSWER.fullmatch(headers["signature-input"])
+    signature = re.fullmatch(r"carnet=:([A-Za-z0-9+/]{86}==):", headers["signature"])
+    need(matched is not None and signature is not None, "a spelling")
+    assert matched is not None and signature is not None  # noqa: PT018  said above
+    parameters, created, key_id, nonce = matched.groups()
+    need(key_id == asked["carnet-server"], "another server")
+    need(nonce == asked["nonce"], "another request")
+    digest = base64.b64encode(hashlib.sha256(given["body"].encode()).digest()).decode()
+    need(headers["content-digest"] == f"sha-256=:{digest}:", "another body")
+    need(abs(int(created) - given["now"]) <= 60, "another time")
+    base = (
+        f'"@status": {given["status"]}\n"content-digest": {headers["content-digest"]}\n'
+        f'"@method";req: {asked["method"]}\n"@target-uri";req: {asked["target"]}\n'
+        f'"content-digest";req: {asked["content-digest"]}\n"carnet-server";req: {asked["carnet-server"]}\n'
+        f'"@signature-params": {parameters}'
+    )
+    try:
+        key = Ed25519PublicKey.from_public_bytes(unb64(given["key"]))
+        key.verify(base64.b64decode(signature[1]), base.encode())
+    except InvalidSignature as error:
+        raise Refused("a signature") from error
+    return {"status": given["status"]}
+
+
 def verdict_event(given: Given) -> Given:
     """log.md."""
     body, salt = unb64(given["body"]), unb64(given["salt"], 32)
@@ -948,6 +983,7 @@ def shake(size: int) -> bytes:
 
 
 VERDICTS: Final[dict[str, Callable[[Given], Given]]] = {
+    "answer": verdict_answer,
     "attestation": check_attestation,
     "base64url": lambda given: {"hex": unb64(given["text"]).hex()},
     "canonical-json": verdict_canonical_json,

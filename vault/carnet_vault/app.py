@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
 
+from carnet_protocol.signing import Signer
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
@@ -19,6 +20,7 @@ from carnet_server.grants.routes import make_grants_router
 from carnet_server.officers.routes import make_officers_router
 from carnet_server.people.queries import find_key
 from carnet_server.people.routes import make_people_router
+from carnet_server.principals import make_server_look_up
 from carnet_server.records.routes import make_records_router
 from carnet_server.service_card.routes import make_service_card_router
 from carnet_storage import Store
@@ -31,6 +33,7 @@ from carnet_vault.objects.routes import make_objects_router
 from carnet_vault.records.effects import VaultEffects
 from carnet_vault.refusals import store_refusals
 from carnet_vault.reseals.routes import make_reseals_router
+from carnet_vault.rotation.routes import make_rotation_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
 from carnet_vault.status import count_all
@@ -57,9 +60,13 @@ def create_app(
     store: LocalStore | Store,
     log: FilteringBoundLogger,
     *,
+    server_key: Signer,
     clock: Clock = system_clock,
 ) -> Vault:
-    """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes."""
+    """Wire the vault on `engine` and `store`. With a store that serves its own URLs, the vault moves no bytes.
+
+    `server_key` is the vault's in the service card: it signs what the key service is answered.
+    """
     port = store.store if isinstance(store, LocalStore) else store
 
     def check_store() -> None:
@@ -74,12 +81,13 @@ def create_app(
         engine=engine,
         revisions=REVISIONS,
         nonces=nonces,
-        look_up=find_key,
+        look_up=make_server_look_up(find_key, deployment.card.body.keyservice.key),
         log=log,
         newest=(find_newest_time,),
         needs=(check_store,),
         rates=settings.rates,
         clock=clock,
+        server_key=server_key,
     )
     routers = [
         make_service_card_router(deployment),
@@ -95,6 +103,7 @@ def create_app(
         capsules_router,
         make_reseals_router(deployment, port),
         make_locks_router(deployment),
+        make_rotation_router(deployment),
     ]
     if isinstance(store, LocalStore):
         routers.append(make_objects_router(store.store, store.urls))

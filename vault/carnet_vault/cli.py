@@ -34,7 +34,7 @@ from carnet_vault.app import REVISIONS, create_app
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects, content_bytes
 from carnet_vault.gc.collect import DEFAULT_GRACE_SECONDS, Collector
 from carnet_vault.settings import PREFIX, VaultSettings
-from carnet_vault.startup import LocalStore, create_store, load_deployment, open_store
+from carnet_vault.startup import LocalStore, create_store, load_deployment, load_server_key, open_store
 
 _PROGRAM: Final = "carnet-vault"
 
@@ -66,7 +66,9 @@ def serve_command(settings: SettingsFile = None) -> None:
         # Before anything is taken in: a service that overwrites loses what two tries at one finish bring.
         _port(store).check()
         with open_engine(loaded, REVISIONS) as engine:
-            vault = create_app(loaded, deployment, engine, store, make_server_log(loaded))
+            vault = create_app(
+                loaded, deployment, engine, store, make_server_log(loaded), server_key=load_server_key(loaded)
+            )
             serve(vault.app, vault.chassis, loaded)
 
 

@@ -5,10 +5,11 @@ from typing import Final
 
 from sqlalchemy import Engine, select
 
+from carnet_protocol.signing import Signer
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment
 from carnet_server.errors import SettingsError
-from carnet_server.key_files import load_secret_file, load_service_card, make_secret_file
+from carnet_server.key_files import SERVER_KEY, load_secret_file, load_service_card, load_signer, make_secret_file
 from carnet_storage import FilesystemStore, StorageError, Store, TransferUrls, UrlSecret, create_filesystem_store
 from carnet_storage.urls import MIN_SECRET_BYTES
 from carnet_vault.settings import VaultSettings
@@ -32,6 +33,14 @@ def load_deployment(settings: VaultSettings) -> Deployment:
     if card.body.vault.origin != settings.origin:
         raise SettingsError("origin is not the vault's in the service card; correct the one that is wrong")
     return Deployment.load(card, card.body.vault, settings.keys_dir)
+
+
+def load_server_key(settings: VaultSettings) -> Signer:
+    """The key that signs what the key service is answered; `load_deployment` has found it in the service card.
+
+    Raises `SettingsError`.
+    """
+    return load_signer(settings.keys_dir / SERVER_KEY)
 
 
 def create_store(settings: VaultSettings, engine: Engine) -> None:

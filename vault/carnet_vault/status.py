@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Executable, and_, func, select
 
 from carnet_protocol.suites import Suite
+from carnet_server.counting import count_rows
 from carnet_server.tables import grants
 from carnet_vault.tables import capsules, documents, objects, personal_capsules, uploads, versions
 
@@ -19,9 +20,7 @@ _OUTER: Final = (capsules.c.outer_suite, personal_capsules.c.outer_suite)
 
 def count_all(connection: Connection, now: int) -> dict[str, int]:
     """The counts, by name, such as `versions` and `outer_locks_under_suite_1`."""
-    counts = {
-        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in _COUNTED
-    }
+    counts = {table.name: count_rows(connection, table) for table in _COUNTED}
     kinds = {
         "digests": count_digests(connection),
         "inner_locks": count_capsules(connection, _INNER, now=now),

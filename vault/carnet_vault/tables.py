@@ -2,11 +2,15 @@
 
 Everything that a reader needs to decrypt stands here sealed, and nothing here opens it. An object's bytes are in the
 store under `objects.name`: its row is written after them and deleted before them. Times are UTC seconds.
+
+What grows with documents and changes with them is partitioned by record on PostgreSQL (`carnet_server.partitions`), and
+each unique constraint there names the record. That says no less: a manifest's hash covers its record, and an object's
+row, whose name is unique by itself, has one record, which the foreign key compares.
 """
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint, text
 
 from carnet_protocol.ids import (
     CompartmentId,
@@ -18,8 +22,9 @@ from carnet_protocol.ids import (
     StatementHash,
     UploadId,
 )
-from carnet_server.database import BYTES, INTEGER, TEXT, Identifier
+from carnet_server.database import BYTES, INTEGER, OBJECT_NAME, TEXT, Identifier
 from carnet_server.nonces import make_nonces_table
+from carnet_server.partitions import PARTITION_KEY
 from carnet_server.tables import NAMING, copy_tables
 
 metadata = MetaData(naming_convention=NAMING)
@@ -27,8 +32,15 @@ copy_tables(metadata)
 nonces = make_nonces_table(metadata)
 
 
-def _table(name: str, *items: Column[Any] | ForeignKeyConstraint | UniqueConstraint | Index) -> Table:
+_Item = Column[Any] | ForeignKeyConstraint | UniqueConstraint | Index
+
+
+def _table(name: str, *items: _Item) -> Table:
     return Table(name, metadata, *items, sqlite_strict=True)
+
+
+def _partitioned(name: str, *items: _Item) -> Table:
+    return Table(name, metadata, *items, sqlite_strict=True, postgresql_partition_by=PARTITION_KEY)
 
 
 def _id(
@@ -45,8 +57,12 @@ def _whole(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
     return Column(name, INTEGER, primary_key=key, nullable=null, autoincrement=False)
 
 
-def _word(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
-    return Column(name, TEXT, primary_key=key, nullable=null)
+def _word(name: str, *, key: bool = False) -> Column[str]:
+    return Column(name, TEXT, primary_key=key, nullable=False)
+
+
+def _object(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, OBJECT_NAME, primary_key=key, nullable=null)
 
 
 # Uploads under way: what the store needs to go on with them, and who began them. Deleted by the deposit that uses them.
@@ -56,7 +72,7 @@ uploads = _table(
     _id("record", RecordId, to="people.identity"),
     _id("by", IdentityHash, to="people.identity"),
     _id("grant", StatementHash, to="grants.hash", null=True),
-    _word("object"),
+    _object("object"),
     _word("token"),
     _whole("size"),
     _whole("part_size"),
@@ -66,20 +82,24 @@ uploads = _table(
     Index(None, "begun_at"),
 )
 
+_RETIRED = text("retired_at IS NOT NULL")
+_TOMBSTONED = text("tombstoned_at IS NOT NULL")
+
 # Objects that a version has, or had until `retired_at`. The row goes first, then the object.
 objects = _table(
     "objects",
-    _word("name", key=True),
+    _object("name", key=True),
     _id("record", RecordId, to="people.identity"),
     _whole("size"),
     _whole("retired_at", null=True),
-    Index(None, "retired_at"),
+    UniqueConstraint("record", "name"),
+    Index(None, "retired_at", sqlite_where=_RETIRED, postgresql_where=_RETIRED),
 )
 
 # Objects that have no row, with the time when `gc` first saw them so; removed once they have been so for long enough.
 orphans = _table(
     "orphans",
-    _word("name", key=True),
+    _object("name", key=True),
     _whole("seen_at"),
 )
 
@@ -94,7 +114,7 @@ locks = _table(
 )
 
 # One row per document: its head, where it is filed, and its newest version with capsules there (null: none has).
-documents = _table(
+documents = _partitioned(
     "documents",
     _id("record", RecordId, key=True, to="people.identity"),
     _id("document", DocumentId, key=True),
@@ -105,12 +125,18 @@ documents = _table(
     _whole("listed", null=True),
     _whole("tombstoned_at", null=True),
     Index(None, "record", "author", "document"),
-    Index(None, "tombstoned_at"),
+    Index(None, "record", "compartment", "document"),
+    Index(
+        "ix_documents_tombstoned",
+        *("tombstoned_at", "record", "document"),
+        sqlite_where=_TOMBSTONED,
+        postgresql_where=_TOMBSTONED,
+    ),
 )
 
 # One row per version; `suite` is the manifest's. Object, metadata, leaf list and `digest_suite` are those of the newest
 # reseal, if there is one; the first three are null once the grace of a tombstone is over.
-versions = _table(
+versions = _partitioned(
     "versions",
     _id("record", RecordId, key=True),
     _id("document", DocumentId, key=True),
@@ -121,18 +147,18 @@ versions = _table(
     _whole("digest_suite"),
     _id("reseal", StatementHash, to="statements.hash", null=True),
     _whole("reseals"),
-    _word("object", null=True),
+    _object("object", null=True),
     _bytes("metadata", null=True),
     _bytes("leaf_digests", null=True),
     ForeignKeyConstraint(["record", "document"], ["documents.record", "documents.document"]),
-    ForeignKeyConstraint(["object"], ["objects.name"]),
-    UniqueConstraint("manifest"),
-    UniqueConstraint("object"),
+    ForeignKeyConstraint(["record", "object"], ["objects.record", "objects.name"]),
+    UniqueConstraint("record", "manifest"),
+    UniqueConstraint("record", "object"),
 )
 
 # Capsules by their place: each version has one per role for its compartment, and one per role for each single-document
 # grant that covers it. `digest` is the SHA-256 of `sealed`, by which a swap names what it replaces.
-capsules = _table(
+capsules = _partitioned(
     "capsules",
     _id("record", RecordId, key=True),
     _id("document", DocumentId, key=True),
@@ -148,9 +174,10 @@ capsules = _table(
     ForeignKeyConstraint(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
-    Index(None, "compartment_statement"),
+    Index("ix_capsules_lock_statement", "record", "lock_statement", "document", "version", "role"),
+    Index(None, "record", "compartment_statement"),
 )
-personal_capsules = _table(
+personal_capsules = _partitioned(
     "personal_capsules",
     _id("record", RecordId, key=True),
     _id("document", DocumentId, key=True),
@@ -167,5 +194,6 @@ personal_capsules = _table(
     ForeignKeyConstraint(
         ["record", "document", "version"], ["versions.record", "versions.document", "versions.version"]
     ),
-    Index("ix_personal_capsules_grant", "grant", "document", "version"),
+    Index("ix_personal_capsules_lock_statement", "record", "lock_statement", "document", "version", "grant", "role"),
+    Index("ix_personal_capsules_grant", "record", "grant", "document", "version"),
 )

@@ -14,12 +14,15 @@ from carnet.cli.kit import read_words
 from carnet.cli.plain import plain
 from carnet.cli.recovery import WordsOption
 from carnet.cli.running import make_group
-from carnet.cli.terminal import facts
+from carnet.cli.steps import showing_steps
+from carnet.cli.terminal import count, facts
 from carnet.cli.whose_record import is_patient
 from carnet.errors import UsageError
-from carnet.handover import hand_over, reseal_own, take_over
+from carnet.handover import HandoverReport, hand_over, reseal_own, take_over
+from carnet.patients import SkippedGrant
 from carnet.session import Session
 from carnet.short_code import derive_short_code, format_short_code
+from carnet.short_ids import shorten
 from carnet.whole_file import replace_file
 
 handover = make_group("For practitioners: move what patients gave you to new keys, or to a successor.")
@@ -34,8 +37,9 @@ def renew(desk: Desk) -> Answer:
     """
     with desk.open_session() as session:
         _check_practitioner(session)
-        done, problems = reseal_own(session)
-    return _answer(f"{done} records are open to your new keys.", {"records": done}, problems)
+        with showing_steps(desk.terminal) as on_step:
+            report = reseal_own(session, on_step=on_step)
+    return _answer(f"{count(report.done, 'record')} open to your new keys.", {}, report)
 
 
 @handover.command("give")
@@ -61,10 +65,16 @@ def give(
         if not desk.terminal.agrees(question, is_said=yes):
             desk.terminal.say("Nothing was handed over.")
             return Answer({"given": False, "successor": str(successor.identity)}, exit=Exit.REFUSED)
-        sealed, problems = hand_over(session, successor.current, read_words(desk.terminal, words_file))
-        replace_file(out, sealed)
+        secret = read_words(desk.terminal, words_file)
+        with showing_steps(desk.terminal) as on_step:
+            report = hand_over(
+                session, successor.current, secret, store=lambda sealed: replace_file(out, sealed), on_step=on_step
+            )
     members = {"given": True, "successor": str(successor.identity), "out": str(out)}
-    return _answer(f"Handed over. The successor runs `carnet handover take {plain(str(out))}`.", members, problems)
+    sentence = (
+        f"Handed over: {count(report.done, 'record')}. The successor runs `carnet handover take {plain(str(out))}`."
+    )
+    return _answer(sentence, members, report)
 
 
 @handover.command("take")
@@ -73,12 +83,16 @@ def take(
     desk: Desk,
     file: Annotated[Path, Argument(metavar="FILE", help="The file that `carnet handover give` wrote.")],
 ) -> Answer:
-    """Take over the grants of your predecessor, once a registrar has attested it."""
+    """Take over the grants of your predecessor, once a registrar has attested it.
+
+    Cut anywhere, run it again. What a patient ended meanwhile is named and bars nothing.
+    """
     handed_over = read_file(file)
     with desk.open_session() as session:
         _check_practitioner(session)
-        done, problems = take_over(session, handed_over)
-    return _answer(f"{done} records are open to you.", {"records": done}, problems)
+        with showing_steps(desk.terminal) as on_step:
+            report = take_over(session, handed_over, on_step=on_step)
+    return _answer(f"{count(report.done, 'record')} open to you.", {}, report)
 
 
 def _check_practitioner(session: Session) -> None:
@@ -86,6 +100,26 @@ def _check_practitioner(session: Session) -> None:
         raise UsageError("this is for practitioners: nobody lets a patient in")
 
 
-def _answer(sentence: str, members: dict[str, object], problems: list[str]) -> Answer:
-    shown = [Text(sentence), *(Text(plain(problem), style="red") for problem in problems)]
-    return Answer({**members, "problems": problems}, shown, Exit.REFUSED if problems else Exit.DONE)
+def _answer(sentence: str, members: dict[str, object], report: HandoverReport) -> Answer:
+    """What was done, and each grant that was left out, with the reason; these are in the exit code as well."""
+    shown = [Text(sentence)]
+    shown += [Text(f"  {_name(skipped)}  {plain(skipped.reason)}", style="red") for skipped in report.skipped]
+    described: dict[str, object] = {
+        **members,
+        "records": report.done,
+        "already": report.already,
+        "skipped": [_describe(skipped) for skipped in report.skipped],
+    }
+    return Answer(described, shown, Exit.REFUSED if report.skipped else Exit.DONE)
+
+
+def _name(skipped: SkippedGrant) -> str:
+    return "?" if skipped.record is None else shorten(skipped.record)
+
+
+def _describe(skipped: SkippedGrant) -> dict[str, object]:
+    return {
+        "record": None if skipped.record is None else str(skipped.record),
+        "grant": None if skipped.grant is None else str(skipped.grant),
+        "reason": skipped.reason,
+    }

@@ -39,6 +39,7 @@ WORDS: Final = {
     "fetch.open": "fetched",
     "lock.made": "made a record lock",
     "lock.retired": "retired a record lock",
+    "capsules.rotated": "put documents under the newest record lock",
     "grant.voided": "lost a grant with a device that was shut out",
 }
 """What each kind of event is called where nothing more is known of it."""

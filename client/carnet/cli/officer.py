@@ -13,20 +13,19 @@ from typer import Argument, Option
 from carnet.cli.command import Answer, Desk, command
 from carnet.cli.files import read_file
 from carnet.cli.ids import parse_officer
+from carnet.cli.officer_home import check_home, open_home
+from carnet.cli.officer_papers import destruction, report
 from carnet.cli.options import CardOption, FingerprintOption, take_card
-from carnet.cli.passphrases import choose_passphrase, read_passphrase
+from carnet.cli.passphrases import choose_passphrase
 from carnet.cli.plain import plain
 from carnet.cli.running import make_group
 from carnet.cli.terminal import facts, table
 from carnet.cli.times import format_span, format_time
-from carnet.errors import NoHomeError
 from carnet.officer import (
-    OFFICER_FILE,
     Officer,
     format_officer_key,
     load_officer_public_key,
     make_officer,
-    open_officer,
     parse_officer_key,
 )
 from carnet.session import open_servers, read_clock
@@ -78,7 +77,7 @@ def make(desk: Desk, *, save: SaveOption = None) -> Answer:
 @command
 def show(desk: Desk, *, save: SaveOption = None) -> Answer:
     """Show the officer's public key and its fingerprint."""
-    _check_home(desk)
+    check_home(desk)
     return _answer(desk, load_officer_public_key(desk.home), save)
 
 
@@ -87,7 +86,7 @@ def show(desk: Desk, *, save: SaveOption = None) -> Answer:
 def status(desk: Desk, *, card: CardOption, server: ServerOption, fingerprint: FingerprintOption = None) -> Answer:
     """Show the state of a server in numbers, and its officers. The server notes that you looked."""
     service = take_card(card, fingerprint)
-    opened = _open(desk)
+    opened = open_home(desk)
     with _client(service, server) as client:
         fetched = opened.fetch_status(client)
     return Answer(fetched.model_dump(mode="json"), [_describe(fetched), "", _officers(fetched, opened)])
@@ -106,7 +105,7 @@ def enrol(
     """Put another officer's key in force at a server. Compare its fingerprint with the one on their screen before."""
     public_key = parse_officer_key(read_file(file))
     service = take_card(card, fingerprint)
-    opened = _open(desk)
+    opened = open_home(desk)
     with _client(service, server) as client:
         receipt = opened.enrol(public_key, client)
     wanted, index = str(public_key.fingerprint()), receipt.body.index
@@ -114,6 +113,10 @@ def enrol(
         {"officer": wanted, "server": server.value, "event": index},
         [Text(f"Officer {wanted} is in force at the {client.name} by event {index}.")],
     )
+
+
+officer.command("destruction")(destruction)
+officer.command("report")(report)
 
 
 @officer.command("retire")
@@ -129,7 +132,7 @@ def retire(
     """Retire an officer's key at a server, for good. It may be your own."""
     wanted = parse_officer(officer)
     service = take_card(card, fingerprint)
-    opened = _open(desk)
+    opened = open_home(desk)
     with _client(service, server) as client:
         receipt = opened.retire(wanted, client)
     index = receipt.body.index
@@ -137,17 +140,6 @@ def retire(
         {"officer": str(wanted), "server": server.value, "event": index},
         [Text(f"Officer {wanted} is retired at the {client.name} by event {index}.")],
     )
-
-
-def _check_home(desk: Desk) -> None:
-    if not desk.home.has(OFFICER_FILE):
-        raise NoHomeError(f"no officer lives in {desk.home.path}: begin with `carnet officer init`, or name a home")
-
-
-def _open(desk: Desk) -> Officer:
-    # A folder without an officer is told before anybody types a passphrase for it.
-    _check_home(desk)
-    return open_officer(desk.home, passphrase=read_passphrase(desk.terminal, desk.passphrase_file))
 
 
 @contextmanager

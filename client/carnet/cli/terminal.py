@@ -21,6 +21,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -149,8 +150,14 @@ class Terminal:
 
     @contextmanager
     def tally(self, title: str) -> Iterator[Tally]:
-        """A bar for work on things that are counted; else as `progress`."""
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn())
+        """A bar for work on things that are counted, with how many go in a second; else as `progress`."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(compact=True),
+        )
         with self._bars(columns) as drawn:
             task = drawn.add_task(plain(title), total=None)
 
@@ -220,6 +227,16 @@ def format_size(size: int) -> str:
             return f"{amount:.0f} {unit}"
         amount /= 1024
     return f"{amount:.1f} GiB"
+
+
+class _RateColumn(ProgressColumn):
+    """How many things are done in a second."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        """The rate, once there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.0f}/s", style="dim")
 
 
 class _Console(Console):

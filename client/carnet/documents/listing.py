@@ -1,6 +1,7 @@
 """Listing a record: every document that an access covers, with its metadata, in two round trips a page.
 
-One document that does not verify is reported and keeps none of the others back.
+One document that does not verify is reported and keeps none of the others back. Where locks are being remade meanwhile,
+what did not open is looked at again: nobody who reads has to wait for that.
 """
 
 import itertools
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from carnet.access import RecordAccess, release
+from carnet.access import RecordAccess, find_moved_on, release
 from carnet.capsules import open_inner
 from carnet.content import MetadataKey, open_metadata
 from carnet.documents.metadata import Metadata, parse_committed
@@ -24,11 +25,13 @@ from carnet_protocol.api import (
     VersionsView,
 )
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash
+from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, StatementHash
 from carnet_protocol.limits import MAX_PAGE
 from carnet_protocol.statements import Manifest, Signed, Tombstone
 from carnet_protocol.tuples import KeyRole
 
+_MORE_LOOKS: Final = 3
+"""A document's locks may be remade between the page that shows it and the release."""
 _OLDER: Final = "the vault shows an older state of this document than this client saw before: ask its operator"
 _VANISHED: Final = "the vault no longer shows this document, and nobody removed it: ask its operator"
 
@@ -81,6 +84,22 @@ class Listing:
 
 def list_documents(session: Session, access: RecordAccess) -> Listing:
     """The newest version of every document that `access` covers. Raises a `TransportError` or a `DataError`."""
+    listing, locks = _list_documents(session, access)
+    for _ in range(_MORE_LOOKS):
+        if not listing.problems:
+            break
+        newer = find_moved_on(session, access)
+        if newer is None and access.lock is not None and locks <= {access.lock.hash}:
+            break
+        access, before = newer or access, listing
+        listing, locks = _list_documents(session, access)
+        if newer is None and listing.problems == before.problems:
+            break
+    return listing
+
+
+def _list_documents(session: Session, access: RecordAccess) -> tuple[Listing, set[StatementHash]]:
+    """The listing as it is now, and the locks that what did not verify is under."""
     authors = Authors(session, access)
     entries: list[VersionEntry] = []
     texts: list[str] = []
@@ -106,7 +125,11 @@ def list_documents(session: Session, access: RecordAccess) -> Listing:
         vanished = session.pins.check_all_documents(access.record, shown=shown, removed=removed)
         problems += [Problem(name, _VANISHED) for name in vanished]
     documents.sort(key=_age, reverse=True)
-    return Listing(tuple(documents), tuple(problems), tuple(tombstones))
+    named = {problem.document for problem in problems}
+    locks = {
+        entry.metadata_capsule.lock_statement for entry in entries if str(entry.metadata_capsule.document) in named
+    }
+    return Listing(tuple(documents), tuple(problems), tuple(tombstones)), locks
 
 
 def find_older(session: Session, access: RecordAccess, newest: Sequence[Version]) -> set[DocumentId]:

@@ -4,6 +4,7 @@ with open_document(session, access, document) as opened:
     opened.save(path)
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Final
 
 import httpx2
 
-from carnet.access import RecordAccess, release
+from carnet.access import RecordAccess, find_moved_on, release
 from carnet.capsules import open_inner
 from carnet.content import (
     CommitmentKey,
@@ -28,7 +29,7 @@ from carnet.content.leaf_opener import LeafOpener
 from carnet.documents.listing import check_not_older, grant_query, metadata_item, open_listed
 from carnet.documents.metadata import Metadata
 from carnet.documents.versions import Authors, Version, recipient_key, verify_capsule, verify_entry
-from carnet.errors import AnswerError, UnreachableError, VerificationError
+from carnet.errors import AnswerError, DataError, RefusedError, UnreachableError, VerificationError
 from carnet.session import Session
 from carnet_protocol.api import Capsule, OpenedVersion, ReleaseItem, ReleaseKind
 from carnet_protocol.ids import DocumentId
@@ -36,6 +37,7 @@ from carnet_protocol.tuples import KeyRole
 
 _PIECE: Final = 1 << 20
 _ATTEMPTS: Final = 4
+_LOOKS: Final = 4
 
 
 @dataclass(slots=True)
@@ -156,8 +158,22 @@ def open_document(
     2. Both outer locks are taken off in one release, which the log calls an opening.
     3. Both inner locks open; metadata opens; sizes and leaf list match the digest.
 
-    Raises a `DataError` or a `TransportError`.
+    What does not open is looked at once more, and again while epochs or the lock move on: its locks may have been
+    remade in between. Raises a `DataError` or a `TransportError`.
     """
+    for look in itertools.count(1):
+        try:
+            return _open_document(session, access, document, version)
+        except (DataError, RefusedError):
+            newer = find_moved_on(session, access)
+            if look == _LOOKS or (newer is None and look > 1):
+                raise
+            access = newer or access
+    raise AssertionError("internal: the last look returns or raises")
+
+
+def _open_document(session: Session, access: RecordAccess, document: DocumentId, version: int | None) -> OpenedDocument:
+    """The steps of `open_document`."""
     # 1
     view = _fetch_version(session, access, document, version)
     authors = Authors(session, access)

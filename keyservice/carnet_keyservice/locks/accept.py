@@ -1,9 +1,11 @@
 """Making, issuing and retiring locks, in one transaction with the event that says so."""
 
+from dataclasses import dataclass
+
 from carnet_keyservice.locks import decide, queries
 from carnet_keyservice.locks.queries import RecordLock, SealedLock
 from carnet_keyservice.master_keys.queries import find_sealing_versions
-from carnet_protocol.ids import RecordId, StatementHash
+from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHash
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
@@ -15,7 +17,25 @@ from carnet_server.records.decide import require_patient
 from carnet_server.statements import store_statement
 
 
-def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_key: Signer) -> str:
+@dataclass(frozen=True, slots=True)
+class LockMaker:
+    """Who makes or retires a lock: a device of the patient, or a job of an officer's, or of the machine's (None)."""
+
+    by: IdentityHash | Fingerprint | None
+    device: StatementHash | None = None
+    job: str | None = None
+
+    @classmethod
+    def of(cls, principal: Principal) -> "LockMaker":
+        """The patient, by the device that signed."""
+        return cls(principal.identity, StatementHash(principal.key_id.raw))
+
+    def detail(self, version: int) -> dict[str, str | int]:
+        """What an event says besides."""
+        return {"version": version} if self.job is None else {"version": version, "job": self.job}
+
+
+def make_lock(moment: Moment, maker: LockMaker, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
     Raises `ConflictError` if another request made that version meanwhile, or another master key came into use.
@@ -31,10 +51,10 @@ def make_lock(moment: Moment, principal: Principal, sealed: SealedLock, server_k
         NewEvent(
             "lock.made",
             record=lock.record,
-            by=principal.identity,
-            device=StatementHash(principal.key_id.raw),
+            by=maker.by,
+            device=maker.device,
             statement=signed.hash,
-            detail={"version": lock.version},
+            detail=maker.detail(lock.version),
         )
     )
     queries.insert_lock(connection, sealed, made=event.index)
@@ -59,7 +79,7 @@ def reissue_statement(moment: Moment, record: RecordId, server_key: Signer) -> s
     return _store(moment, signed, event)
 
 
-def retire_lock(moment: Moment, principal: Principal, record: RecordId, version: int) -> LoggedEvent:
+def retire_lock(moment: Moment, maker: LockMaker, record: RecordId, version: int) -> LoggedEvent:
     """Release nothing under the lock `version` from this transaction on. Once more is answered as before."""
     connection = moment.connection
     lock = decide.decide_retirement(
@@ -71,9 +91,9 @@ def retire_lock(moment: Moment, principal: Principal, record: RecordId, version:
         NewEvent(
             "lock.retired",
             record=record,
-            by=principal.identity,
-            device=StatementHash(principal.key_id.raw),
-            detail={"version": version},
+            by=maker.by,
+            device=maker.device,
+            detail=maker.detail(version),
         )
     )
     queries.retire_lock(connection, record, version, event=event.index)

@@ -168,6 +168,16 @@ def retire_lock(connection: Connection, record: RecordId, version: int, *, event
     )
 
 
+def find_versions_in_use(connection: Connection, record: RecordId, *, below: int) -> list[int]:
+    """The versions of the lock of `record` below `below` that are not retired."""
+    rows = connection.execute(
+        select(record_locks.c.version)
+        .where(record_locks.c.record == record, record_locks.c.version < below, record_locks.c.retired.is_(None))
+        .order_by(record_locks.c.version)
+    )
+    return list(rows.scalars())
+
+
 def count_by_master_key(connection: Connection) -> dict[int, int]:
     """How many locks are sealed under each master key version; one may be sealed under several."""
     rows = connection.execute(

@@ -76,8 +76,10 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
         version = decide.decide_next_version(newest)
         sealed = keys.make(record, version, suite=deployment.write_suite, under=under, coming=coming)
 
+        maker = accept.LockMaker.of(call.principal)
+
         def work(connection: Connection, now: int) -> str:
-            return accept.make_lock(Moment(connection, now, deployment), call.principal, sealed, server_key)
+            return accept.make_lock(Moment(connection, now, deployment), maker, sealed, server_key)
 
         return LockView(lock=call.run(work))
 
@@ -95,7 +97,7 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
         authorise_patient(call.principal, record)
         event = call.run(
             lambda connection, now: accept.retire_lock(
-                Moment(connection, now, deployment), call.principal, record, version
+                Moment(connection, now, deployment), accept.LockMaker.of(call.principal), record, version
             )
         )
         return deployment.accepted([event])

@@ -22,6 +22,9 @@ class FileProvider(MasterKeyProvider):
     """Keeps each key in a file of `folder`. Its token is empty: the version names the file."""
 
     name = FILES
+    afterwards = (
+        "its file was overwritten and removed; copies of it in backups, or in snapshots of the disk, still hold it"
+    )
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,7 +59,9 @@ class FileProvider(MasterKeyProvider):
         path = self._path(version)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not self._folder.is_dir():
+                raise MasterKeyError(f"the folder of {path.name} is not here; put it back") from error
             return
         except OSError as error:
             raise MasterKeyError(f"{path.name} cannot be destroyed; remove it by hand") from error

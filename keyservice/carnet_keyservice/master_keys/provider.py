@@ -36,6 +36,9 @@ class MasterKeyProvider(Protocol):
 
     name: str
     """What the database calls the provider."""
+    afterwards: str
+    """What an operator is to be told once `destroy` has returned: what may still give the key to somebody, and for how
+    long."""
 
     def make(self, version: int) -> MadeKey:
         """A key for `version`."""

@@ -1,7 +1,8 @@
-"""Tables of the jobs of rotation, and of the programs that run."""
+"""Tables of the jobs of rotation, and of the programs that run; on PostgreSQL the queue that hands shards out."""
 
 import sqlalchemy as sa
 from alembic import op
+from procrastinate.schema import SchemaManager
 
 revision = "0002"
 down_revision = "0001"
@@ -78,3 +79,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("process", "master_key_version", name="pk_process_keys"),
         sqlite_strict=True,
     )
+    connection = op.get_bind()
+    if connection.dialect.name == "postgresql":
+        make_queue(connection)
+
+
+def make_queue(connection: sa.Connection) -> None:
+    """The tables of procrastinate, in a schema of their own."""
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise AssertionError("internal: a connection without its driver's")
+    driver.execute("CREATE SCHEMA procrastinate")
+    driver.execute("SET LOCAL search_path TO procrastinate")
+    driver.execute(SchemaManager.get_schema())
+    driver.execute("SET LOCAL search_path TO DEFAULT")

@@ -26,6 +26,7 @@ from carnet_keyservice.rotation.job import (
     JobState,
     Phase,
 )
+from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.queries import (
     begin_shards,
     find_job,
@@ -55,6 +56,7 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
         raise RotationError(
             f"a rotation of {running.kind} has not ended: see `rotate status`, go on with --resume or `rotate abort`"
         )
+    event = moment.log(NewEvent("job.begun", by=by, detail={"job": str(job), "kind": kind.value}))
     begun = Job(
         id=job,
         kind=kind,
@@ -64,16 +66,24 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
         by=by,
         old=None,
         new=None,
-        total=count_locks(moment.connection),
+        total=_count(moment, kind),
+        begun=event.index,
         begun_at=moment.now,
         phase_at=moment.now,
         ended_at=None,
         problem=None,
         report=None,
     )
-    event = moment.log(NewEvent("job.begun", by=by, detail={"job": str(job), "kind": kind.value}))
-    insert_job(moment.connection, begun, begun=event.index)
+    insert_job(moment.connection, begun)
     return begun
+
+
+def _count(moment: Moment, kind: JobKind) -> int:
+    return (
+        count_locks(moment.connection)
+        if kind is JobKind.MASTER
+        else count_records(moment.connection, kind, moment.deployment.write_suite)
+    )
 
 
 def pause_job(moment: Moment, job: Job, *, problem: str | None, by: Fingerprint | None = None) -> bool:
@@ -188,11 +198,12 @@ def bring_master_key(moment: Moment, job: Job, made: MadeKey, *, provider: str) 
 
 
 def begin_write(moment: Moment, job: Job) -> bool:
-    """From here on new locks are sealed under the new key too, and workers seal the others."""
-    new = _require_key(moment, job.versions[1])
+    """From here on workers write what is new; new locks are sealed under a new master key too."""
     if not update_job(moment.connection, job, phase=Phase.WRITE, phase_at=moment.now):
         return False
-    change_state(moment.connection, new, new.state, is_sealing=True, now=moment.now)
+    if job.kind is JobKind.MASTER:
+        new = _require_key(moment, job.versions[1])
+        change_state(moment.connection, new, new.state, is_sealing=True, now=moment.now)
     begin_shards(moment.connection, job.id, Phase.WRITE)
     return True
 
@@ -211,10 +222,12 @@ def write_again(moment: Moment, job: Job) -> bool:
 
 
 def flip(moment: Moment, job: Job) -> bool:
-    """Have releases open with the new key from this transaction on. New locks are sealed under both still."""
-    old, new = (_require_key(moment, version) for version in job.versions)
+    """Have releases open with the new master key from this transaction on. New locks are sealed under both still."""
     if not update_job(moment.connection, job, phase=Phase.GRACE, phase_at=moment.now):
         return False
+    if job.kind is not JobKind.MASTER:  # each record was flipped by itself
+        return True
+    old, new = (_require_key(moment, version) for version in job.versions)
     change_state(moment.connection, old, KeyState.SUSPENDED, is_sealing=True, now=moment.now)
     change_state(moment.connection, new, KeyState.ACTIVE, is_sealing=True, now=moment.now)
     moment.log(_of_key("master_key.suspended", old.version, job))
@@ -223,12 +236,13 @@ def flip(moment: Moment, job: Job) -> bool:
 
 
 def begin_delete(moment: Moment, job: Job) -> bool:
-    """Make the flip final: the old key is retired, nothing is sealed under it, its seals go."""
-    old = _require_key(moment, job.versions[0])
+    """Make the flip final: an old master key is retired, nothing is sealed under it; what is old goes."""
     if not update_job(moment.connection, job, phase=Phase.DELETE, phase_at=moment.now):
         return False
-    change_state(moment.connection, old, KeyState.DEACTIVATED, is_sealing=False, now=moment.now)
-    moment.log(_of_key("master_key.deactivated", old.version, job))
+    if job.kind is JobKind.MASTER:
+        old = _require_key(moment, job.versions[0])
+        change_state(moment.connection, old, KeyState.DEACTIVATED, is_sealing=False, now=moment.now)
+        moment.log(_of_key("master_key.deactivated", old.version, job))
     begin_shards(moment.connection, job.id, Phase.DELETE)
     return True
 

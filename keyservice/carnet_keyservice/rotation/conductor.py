@@ -1,5 +1,7 @@
 """Brings jobs from phase to phase, and says which shards are to be walked now.
 
+A rotation of the master key:
+
     prepare  the provider makes the new key; every process that runs has loaded it
     write    workers seal every lock under it, beside the old seal; read back, opened, compared
     check    no lock lacks the new seal but those that open with nothing; if one does, write again
@@ -7,6 +9,9 @@
     grace    the flip can still be undone
     delete   final: the old key is deactivated, its seals go where the new one is there
     undo     (abort) the flip back, then the new seals go where the old one is there
+
+One of record locks has the same phases; each record is written, checked and flipped by itself in *write*, and *delete*
+retires older locks (`locks.py`). There is nothing to undo.
 
 New locks are sealed under both keys from the beginning of *write* to the end of *grace*, decided in the transaction
 that keeps them: so what *check* counted stays true until the flip, and what *undo* needs is there.
@@ -18,7 +23,7 @@ provider might make one key twice: so one process at a time conducts (`baton.py`
 from dataclasses import dataclass
 from typing import Final
 
-from carnet_keyservice.errors import MasterKeyError, RotationError
+from carnet_keyservice.errors import KeyServiceError
 from carnet_keyservice.master_keys.queries import find_master_key
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobState, Phase
@@ -32,7 +37,7 @@ from carnet_keyservice.rotation.queries import (
     load_shards,
 )
 from carnet_keyservice.rotation.report import sign_report
-from carnet_keyservice.rotation.seals import count_lacking
+from carnet_keyservice.rotation.seals import count_lacking, sweep_destroyed
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
 from carnet_server.errors import RefusalError
@@ -61,7 +66,7 @@ def conduct(shop: Workshop) -> list[Task]:
         return []
     try:
         return _conduct(shop, job)
-    except (MasterKeyError, RotationError, RefusalError) as error:
+    except (KeyServiceError, RefusalError) as error:
         stop_job(shop, job.id, error)
         return []
 
@@ -109,7 +114,7 @@ def _bring_on(shop: Workshop, job: Job) -> bool:
 
 def _prepare(shop: Workshop, job: Job) -> bool:
     if job.kind is not JobKind.MASTER:
-        raise RotationError("record locks are not rotated by this version")
+        return shop.decide(lambda moment: accept.begin_write(moment, job))
     chosen, row = shop.decide(lambda moment: accept.choose_version(moment, job))
     old, new = chosen.versions
     if row is None:
@@ -131,7 +136,10 @@ def _provider_of(shop: Workshop, version: int) -> str:
 
 
 def _check(shop: Workshop, job: Job) -> bool:
+    if job.kind is not JobKind.MASTER:
+        return shop.decide(lambda moment: accept.flip(moment, job))
     _, new = job.versions
+    shop.write(sweep_destroyed)
     lacking = shop.read(lambda connection: count_lacking(connection, new))
     skipped = sum(shop.read(lambda connection: count_skips(connection, job.id)).values())
     if lacking > skipped:
@@ -146,6 +154,7 @@ def _is_walked(shop: Workshop, job: Job) -> bool:
 
 def _end(shop: Workshop, job: Job) -> bool:
     state = JobState.FINISHED if job.phase is Phase.DELETE else JobState.ABORTED
+    shop.write(sweep_destroyed)
     report = shop.read(lambda connection: sign_report(connection, shop, job, state))
     return shop.decide(lambda moment: accept.end_job(moment, job, state, report))
 

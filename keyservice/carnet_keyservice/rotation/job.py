@@ -71,8 +71,9 @@ class JobParameters(WireModel):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `old` and `new` are versions of the master key, once they are known; `total` counts its items.
+    """A job, begun by the event `begun`. `total` counts its items.
 
+    `old` and `new` are versions of the master key, once they are known, None where record locks are rotated.
     `by` is the officer who began it, None for whoever holds the machine. A job that stopped says the `problem`.
     """
 
@@ -85,6 +86,7 @@ class Job:
     old: int | None
     new: int | None
     total: int
+    begun: int
     begun_at: int
     phase_at: int
     ended_at: int | None
@@ -129,6 +131,15 @@ class Skip:
     record: RecordId
     version: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a batch did. `is_mine` is false where somebody else walks in the same shard, and is ahead."""
+
+    looked_at: int
+    is_last: bool
+    is_mine: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`carnet-keyservice keys`: which master keys and record locks there are, and the end of those that are out of use."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from carnet_keyservice.master_keys.queries import MasterKeyRow, find_master_key,
 from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation.accept import end_grace
 from carnet_keyservice.rotation.destruction import Check, check_master_key, destroy_master_key, mark_compromised
+from carnet_keyservice.rotation.show import POLL_SECONDS
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.errors import ProtocolError
@@ -30,6 +32,7 @@ from carnet_server.program import failures, print_json
 from carnet_server.writer import Writer
 
 DAY: Final = 86_400
+_DESTRUCTION_SECONDS: Final = 30
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 LoadSettings = Callable[[Path | None], KeyServiceSettings]
@@ -100,7 +103,7 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
                 return destroy_master_key(moment, version, orders, horizon_seconds=horizon)
 
             checks = _decide(deployment, engine, work)
-            row = _find(engine, version)
+            row = _find(engine, version) if dry_run else _await_destruction(engine, version)
         outcome = "checked" if dry_run else "destroyed" if not row.check_value else "destroying"
         if as_json:
             print_json(
@@ -138,6 +141,14 @@ def _find(engine: Engine, version: int) -> MasterKeyRow:
         row = find_master_key(connection, version)
     if row is None:
         raise RotationError(f"there is no master key {version}: see `keys list`")
+    return row
+
+
+def _await_destruction(engine: Engine, version: int) -> MasterKeyRow:
+    """The row of `version` once a program that runs has had its provider destroy it, or after some seconds."""
+    deadline = time.monotonic() + _DESTRUCTION_SECONDS
+    while (row := _find(engine, version)).check_value and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     return row
 
 

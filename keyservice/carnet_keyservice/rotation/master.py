@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from carnet_keyservice.errors import RotationError, SealedError
 from carnet_keyservice.locks.keys import derive_aad
-from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip
+from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip, Step
 from carnet_keyservice.rotation.queries import advance_shard
 from carnet_keyservice.rotation.seals import (
     NewSeal,
@@ -31,15 +31,6 @@ from carnet_keyservice.sealing import Secret
 from carnet_protocol.ids import RecordId
 
 UNOPENABLE: Final = "no seal of this lock opens: restore its row from a backup"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a batch did. `is_mine` is false where somebody else walks in the same shard, and is ahead."""
-
-    looked_at: int
-    is_last: bool
-    is_mine: bool
 
 
 @dataclass(slots=True)

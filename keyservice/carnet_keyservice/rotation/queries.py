@@ -45,8 +45,8 @@ def find_unfinished(connection: Connection) -> Job | None:
     return _job(connection.execute(select(jobs).where(jobs.c.state.not_in([state.value for state in ENDED]))).first())
 
 
-def insert_job(connection: Connection, job: Job, *, begun: int) -> None:
-    """Keep a new job, begun by the event `begun`."""
+def insert_job(connection: Connection, job: Job) -> None:
+    """Keep a new job."""
     connection.execute(
         insert(jobs),
         {
@@ -59,7 +59,7 @@ def insert_job(connection: Connection, job: Job, *, begun: int) -> None:
             "old_version": job.old,
             "new_version": job.new,
             "total": job.total,
-            "begun": begun,
+            "begun": job.begun,
             "begun_at": job.begun_at,
             "phase_at": job.phase_at,
             "ended_at": job.ended_at,
@@ -209,6 +209,7 @@ def _job(row: Row[Any] | None) -> Job | None:
         old=row.old_version,
         new=row.new_version,
         total=row.total,
+        begun=row.begun,
         begun_at=row.begun_at,
         phase_at=row.phase_at,
         ended_at=row.ended_at,

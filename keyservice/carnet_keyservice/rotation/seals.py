@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select
 
 from carnet_keyservice.rotation.job import Shard
 from carnet_keyservice.tables import lock_seals, record_locks
@@ -107,7 +107,9 @@ def replace_seals(
 ) -> None:
     """Keep `seals` under `new`, beside those under `old`, and nothing for a lock that has none there any more.
 
-    `broken` ones under `new` go before: they are what a cut-off write left, and open with nothing.
+    `broken` ones under `new` go before: they are what a cut-off write left, and open with nothing. On PostgreSQL the
+    rows of the locks are share-locked: whoever destroys one waits for this batch, or is seen by it. Where they waited,
+    they did not see what the batch wrote: `sweep_destroyed` does.
     """
     columns = (
         [seal.record for seal in seals],
@@ -126,9 +128,11 @@ def replace_seals(
             "INSERT INTO lock_seals (record, version, master_key_version, sealed_seed)"
             " SELECT given.record, given.version, %s::bigint, given.sealed_seed"
             " FROM unnest(%s::bytea[], %s::bigint[], %s::bytea[]) AS given (record, version, sealed_seed)"
+            " JOIN record_locks ON record_locks.record = given.record AND record_locks.version = given.version"
+            " AND record_locks.destroyed IS NULL"
             " JOIN lock_seals AS old_seals ON old_seals.record = given.record"
             " AND old_seals.version = given.version AND old_seals.master_key_version = %s"
-            " ON CONFLICT DO NOTHING",
+            " FOR SHARE OF record_locks ON CONFLICT DO NOTHING",
             (new, *columns, old),
         )
         return
@@ -172,6 +176,16 @@ def delete_seals(connection: Connection, shard: Shard, *, gone: int, kept: int, 
         )
     staying = sum(pair.old is not None and pair.new is None for pair in pairs)
     return pairs[-1].place, len(pairs), staying
+
+
+def sweep_destroyed(connection: Connection) -> None:
+    """Delete what a batch wrote for a lock that was destroyed at the same moment."""
+    destroyed = exists().where(
+        record_locks.c.record == lock_seals.c.record,
+        record_locks.c.version == lock_seals.c.version,
+        record_locks.c.destroyed.is_not(None),
+    )
+    connection.execute(delete(lock_seals).where(destroyed))
 
 
 def count_locks(connection: Connection) -> int:

@@ -10,10 +10,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import MasterKeyError, RotationError
-from carnet_keyservice.rotation import master
+from carnet_keyservice.errors import KeyServiceError
+from carnet_keyservice.rotation import locks, master
 from carnet_keyservice.rotation.conductor import Task, stop_job
-from carnet_keyservice.rotation.job import Job, JobState, Shard
+from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard
 from carnet_keyservice.rotation.queries import find_job, find_shard
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_server.errors import RefusalError
@@ -40,11 +40,12 @@ def walk(
                 return
             job, shard = found
             limit = batch_size(job)
-            step = master.take_batch(shop, job, shard, limit=limit)
+            take_batch = master.take_batch if job.kind is JobKind.MASTER else locks.take_batch
+            step = take_batch(shop, job, shard, limit=limit)
             if step.is_last or not step.is_mine:
                 return
             pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
-    except (MasterKeyError, RotationError, RefusalError) as error:
+    except (KeyServiceError, RefusalError) as error:
         stop_job(shop, task.job, error)
 
 

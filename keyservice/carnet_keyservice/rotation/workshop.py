@@ -1,8 +1,9 @@
 """What jobs work with, and how they read and write.
 
 Steps that are events go through the writer, like everything that the key service decides. Batches of seals do not: they
-are many, touch nothing that a request reads or writes, and would make requests wait. Each is a serialisable transaction
-of its own, run again where it was lost to another.
+are many, and would make requests wait. Each is a transaction of its own, on PostgreSQL READ COMMITTED: a thousand rows
+are more than its serialisable transactions follow one by one, so that any two of them would conflict. What a batch
+depends on it locks, row by row (`seals.py`).
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from structlog.typing import FilteringBoundLogger
 
+from carnet_keyservice.lock_rotation import LockRotator
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_protocol.signing import Signer
 from carnet_server.clock import Clock
@@ -28,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """The parts of a key service that jobs use. One per process; threads share it."""
+    """The parts of a key service that jobs use. One per process; threads share it.
+
+    Without a `rotator` it has no way to the vault.
+    """
 
     engine: Engine
     writer: Writer
@@ -37,6 +42,7 @@ class Workshop:
     ring: MasterKeys
     log: FilteringBoundLogger
     clock: Clock
+    rotator: LockRotator | None = None
 
     def read(self, look: Callable[[Connection], T]) -> T:
         """What `look` finds, on one snapshot."""
@@ -50,17 +56,25 @@ class Workshop:
         )
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """What `work` does in a serialisable transaction of its own, run again from the start where it was lost.
+        """What `work` does in a transaction of its own, run again from the start where it was lost.
 
         Raises `RefusalError` where the database cannot take it.
         """
         for _ in range(MAX_ATTEMPTS):
             try:
-                with _explained(), self.engine.begin() as connection:
+                with _explained(), self._begin() as connection:
                     return work(connection)
             except _LostError:
                 continue
         raise BusyError("database_contended")
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="READ COMMITTED")  # noqa: PLW2901  the same
+            with connection.begin():
+                yield connection
 
 
 class _LostError(Exception):

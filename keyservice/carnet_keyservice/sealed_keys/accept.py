@@ -1,7 +1,7 @@
 """Keeping sealed keys, in the transaction of the request that brings them.
 
-The patient stages keys of an epoch that is not published yet, reads the own copy back, and publishes. A grantee, or who
-succeeds them, seals the keys of a grant anew to their newest account key.
+The patient stages keys of an epoch that is not published yet, reads the own copy back, and publishes. What a grantee,
+or who succeeds them, seals anew comes another way: see `reseal`.
 """
 
 from collections.abc import Collection
@@ -9,10 +9,9 @@ from collections.abc import Collection
 from carnet_keyservice.sealed_keys import decide, queries
 from carnet_protocol.api import SealedKey
 from carnet_protocol.ids import StatementHash
-from carnet_protocol.statements import Permission
 from carnet_server.compartments import find_compartment
 from carnet_server.errors import ConflictError, RefusedError, StaleError
-from carnet_server.grants import authorise, find_grant
+from carnet_server.grants import find_grant
 from carnet_server.grants.readers import find_reader_statements
 from carnet_server.people.queries import PersonRow, find_person
 from carnet_server.records.effects import Change
@@ -35,35 +34,6 @@ def keep_copies(change: Change) -> None:
     for key in change.update.sealed_keys:
         if key.grant is not None and _is_wanted(change, key, key.grant):
             _keep(change, key, may_replace=True)
-
-
-def keep_resealed(change: Change) -> None:
-    """Keep what a grantee, or who succeeds them, has sealed anew to their newest account key.
-
-    Raises `RefusedError` for anything else than keys that the patient had sealed for that grant.
-    """
-    moment, principal = change.moment, change.principal
-    person = find_person(moment.connection, principal.person)
-    for key in change.update.sealed_keys:
-        if key.grant is None or person is None or key.reader_statement != person.current:
-            raise RefusedError("sealed_key_of_another")
-        access = authorise(
-            moment.connection,
-            principal,
-            change.record,
-            key.grant,
-            permission=Permission.READ,
-            pinned=moment.deployment.pinned,
-            now=moment.now,
-        )
-        compartment = find_compartment(moment.connection, key.compartment_statement)
-        if compartment is None or access.grant is None:
-            raise RefusedError("epoch_unknown")
-        decide.decide_epoch(compartment, change.record, access.grant)
-        if not queries.has_copy(moment.connection, key.compartment_statement, grant=key.grant):
-            raise RefusedError("sealed_key_unknown")
-        _keep(change, key, may_replace=True)
-        queries.delete_other_readers(moment.connection, key)
 
 
 def require_published(change: Change, statement: StatementHash) -> None:

@@ -33,8 +33,13 @@ def require_form(key: SealedKey) -> None:
 
 def require_room(known: int, new: int) -> None:
     """Refuse more sealed keys than a record can have. Raises `TooLargeError`."""
-    if known + new > MAX_SEALED_KEYS:
+    if not has_room(known, new):
         raise TooLargeError("sealed_keys")
+
+
+def has_room(known: int, new: int) -> bool:
+    """Whether a record that has `known` sealed keys can have `new` ones as well."""
+    return known + new <= MAX_SEALED_KEYS
 
 
 def require_staging_room(staged: int) -> None:
@@ -92,3 +97,23 @@ def decide_epoch(compartment: CompartmentRow, record: RecordId, grant: GrantRow)
         raise BadRequestError("compartment_not_in_scope")
     if compartment.is_closed:
         raise StaleError("epoch_closed")
+
+
+def may_reseal(
+    key: SealedKey,
+    *,
+    current: StatementHash,
+    epochs: Collection[StatementHash],
+    sealed_before: Collection[StatementHash],
+) -> bool:
+    """Whether a reader may bring `key` for themselves.
+
+    1. It is sealed to their newest keys.
+    2. Its epoch is one of `epochs`: published, not closed, of a compartment in the grant's scope.
+    3. The patient had that key sealed under that grant: nobody gets one of which the patient did not think.
+    """
+    return (
+        key.reader_statement == current
+        and key.compartment_statement in epochs
+        and key.compartment_statement in sealed_before
+    )

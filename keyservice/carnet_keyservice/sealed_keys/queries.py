@@ -1,15 +1,26 @@
 """Sealed compartment keys in the database. Never commits."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, or_, select, update
 
 from carnet_keyservice.tables import OWN_COPY, sealed_keys
 from carnet_protocol.api import SealedKey
 from carnet_protocol.ids import CompartmentId, RecordId, StatementHash
+from carnet_server.prepared import Prepared
 from carnet_server.tables import compartments, devices
 
+_UNDER: Final = Prepared(
+    select(sealed_keys.c.compartment_statement, sealed_keys.c.reader_statement, sealed_keys.c.sealed).where(
+        sealed_keys.c.grant == bindparam("which")
+    )
+)
+_DELETE_OTHERS: Final = delete(sealed_keys).where(
+    sealed_keys.c.compartment_statement == bindparam("of"),
+    sealed_keys.c.grant == bindparam("which"),
+    sealed_keys.c.reader_statement != bindparam("kept_for"),
+)
 _IS_PUBLISHED = exists().where(compartments.c.hash == sealed_keys.c.compartment_statement)
 
 
@@ -53,18 +64,7 @@ def find_grants_of(connection: Connection, statement: StatementHash) -> list[Sta
 
 def insert_sealed(connection: Connection, record: RecordId, key: SealedKey, *, device: StatementHash, now: int) -> None:
     """Keep `key`, which `device` brings."""
-    connection.execute(
-        insert(sealed_keys),
-        {
-            "compartment_statement": key.compartment_statement,
-            "grant": format_grant(key.grant),
-            "reader_statement": key.reader_statement,
-            "record": record,
-            "sealed": key.sealed,
-            "device": device,
-            "kept_at": now,
-        },
-    )
+    connection.execute(insert(sealed_keys), _values(record, key, device=device, now=now))
 
 
 def replace_sealed(connection: Connection, key: SealedKey, *, device: StatementHash, now: int) -> None:
@@ -72,15 +72,25 @@ def replace_sealed(connection: Connection, key: SealedKey, *, device: StatementH
     connection.execute(update(sealed_keys).where(*_place(key)).values(sealed=key.sealed, device=device, kept_at=now))
 
 
-def delete_other_readers(connection: Connection, key: SealedKey) -> None:
-    """Delete the copies of the same key under the same grant for other keys of the reader."""
-    connection.execute(
-        delete(sealed_keys).where(
-            sealed_keys.c.compartment_statement == key.compartment_statement,
-            sealed_keys.c.grant == format_grant(key.grant),
-            sealed_keys.c.reader_statement != key.reader_statement,
-        )
-    )
+def insert_all(
+    connection: Connection, record: RecordId, keys: Sequence[SealedKey], *, device: StatementHash, now: int
+) -> None:
+    """Keep `keys`, which `device` brings, where none stand."""
+    if keys:
+        connection.execute(insert(sealed_keys), [_values(record, key, device=device, now=now) for key in keys])
+
+
+def load_under(connection: Connection, grant: StatementHash) -> dict[tuple[StatementHash, StatementHash], bytes]:
+    """The copies under `grant`, by compartment statement and reader's identity statement."""
+    rows = _UNDER.rows(connection, which=grant.raw)
+    return {(StatementHash(statement), StatementHash(reader)): sealed for statement, reader, sealed in rows}
+
+
+def delete_other_readers(
+    connection: Connection, statement: StatementHash, *, grant: StatementHash, reader_statement: StatementHash
+) -> None:
+    """Delete the copies of the key of `statement` under `grant` for others than `reader_statement`."""
+    connection.execute(_DELETE_OTHERS, {"of": statement, "which": format_grant(grant), "kept_for": reader_statement})
 
 
 def count_sealed(connection: Connection, record: RecordId) -> int:
@@ -147,6 +157,18 @@ def load_open(
         .order_by(sealed_keys.c.compartment_statement, sealed_keys.c.reader_statement)
     )
     return tuple(_sealed_key(row) for row in rows)
+
+
+def _values(record: RecordId, key: SealedKey, *, device: StatementHash, now: int) -> dict[str, Any]:
+    return {
+        "compartment_statement": key.compartment_statement,
+        "grant": format_grant(key.grant),
+        "reader_statement": key.reader_statement,
+        "record": record,
+        "sealed": key.sealed,
+        "device": device,
+        "kept_at": now,
+    }
 
 
 def _place(key: SealedKey) -> tuple[ColumnElement[bool], ...]:

@@ -1,6 +1,6 @@
 """Bodies of requests and answers of both servers (spec `api.md`). Defined here and nowhere else."""
 
-from carnet_protocol.api.access import AccessView, GrantsView, Inbox, InboxEntry
+from carnet_protocol.api.access import AccessesPage, AccessView, GrantsView, Inbox, InboxEntry
 from carnet_protocol.api.capsules import Capsule, CapsulesPage, CapsuleSwap
 from carnet_protocol.api.documents import (
     Deposit,
@@ -18,6 +18,26 @@ from carnet_protocol.api.events import Event, EventsPage
 from carnet_protocol.api.officers import OfficerEntry, OfficerUpdate, ServerStatus
 from carnet_protocol.api.people import DirectoryUpdate, PeopleUpdate, PersonBundle, PersonView, RecoveryView
 from carnet_protocol.api.releases import ReleaseAnswer, ReleaseItem, ReleaseKind, ReleaseRequest
+from carnet_protocol.api.rotation import (
+    LockCount,
+    LockCountsAnswer,
+    LockCountsQuery,
+    LocksShown,
+    LockStanding,
+    LocksUpdate,
+    OldCapsule,
+    OldCapsulesPage,
+    OldCapsulesQuery,
+    OuterLockSwap,
+    RecordLocks,
+    RecordSwapped,
+    RecordSwaps,
+    ShownLock,
+    SwapOutcome,
+    SwapsAnswer,
+    SwapsUpdate,
+)
+from carnet_protocol.api.sealed_keys import OpenedKey, OpenedKeys, ResealedKeys, SealedKeysPage, StandingKeys
 from carnet_protocol.api.service import Accepted, CardView, ErrorAnswer, ErrorBody
 from carnet_protocol.api.statements import LockView, RecordUpdate, SealedKey, SealedKeysView
 from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, UploadView
@@ -25,6 +45,7 @@ from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, U
 __all__ = [
     "Accepted",
     "AccessView",
+    "AccessesPage",
     "Capsule",
     "CapsuleSwap",
     "CapsulesPage",
@@ -41,15 +62,30 @@ __all__ = [
     "GrantsView",
     "Inbox",
     "InboxEntry",
+    "LockCount",
+    "LockCountsAnswer",
+    "LockCountsQuery",
+    "LockStanding",
     "LockView",
+    "LocksShown",
+    "LocksUpdate",
     "OfficerEntry",
     "OfficerUpdate",
+    "OldCapsule",
+    "OldCapsulesPage",
+    "OldCapsulesQuery",
+    "OpenedKey",
+    "OpenedKeys",
     "OpenedVersion",
+    "OuterLockSwap",
     "OwnDepositsPage",
     "PartUrl",
     "PeopleUpdate",
     "PersonBundle",
     "PersonView",
+    "RecordLocks",
+    "RecordSwapped",
+    "RecordSwaps",
     "RecordUpdate",
     "RecoveryView",
     "ReleaseAnswer",
@@ -58,9 +94,16 @@ __all__ = [
     "ReleaseRequest",
     "ResealDeposit",
     "ResealDeposits",
+    "ResealedKeys",
     "SealedKey",
+    "SealedKeysPage",
     "SealedKeysView",
     "ServerStatus",
+    "ShownLock",
+    "StandingKeys",
+    "SwapOutcome",
+    "SwapsAnswer",
+    "SwapsUpdate",
     "UploadRequest",
     "UploadView",
     "UploadsAnswer",

@@ -24,6 +24,17 @@ class AccessView(WireModel):
     lock: Jws | None
 
 
+class AccessesPage(WireModel):
+    """`GET /v1/inbox/access?after=`: what the principal needs to use the records of all patients, by grant hash.
+
+    For grants that let them read compartments and have not ended, begun or not, and without locks. `next` is the cursor
+    of the next page.
+    """
+
+    accesses: Annotated[tuple[AccessView, ...], Field(strict=False)]
+    next: str | None
+
+
 class GrantsView(WireModel):
     """`GET /v1/records/{record}/grants` (patient): every grant and revocation, in the order of acceptance."""
 

@@ -55,12 +55,13 @@ class Signed(Generic[_S]):
         """
         if not text.isascii():
             raise MalformedError("a statement is ASCII text")
-        members: dict[str, Any] = parse_canonical_json(split_jws(text, kind.typ()))
+        payload = split_jws(text, kind.typ())
+        members: dict[str, Any] = parse_canonical_json(payload)
         try:
             body = kind.model_validate(members)
         except ValidationError as error:
             raise StatementError(f"a {kind.KIND} statement has members against the rules") from error
-        if body.payload() != format_canonical_json(members):
+        if body.payload() != payload:
             raise MalformedError("a statement is not in its one form")
         return cls(body, text, hash_statement(text))
 

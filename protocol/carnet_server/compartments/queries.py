@@ -37,11 +37,22 @@ _NEWEST = (
     .order_by(compartments.c.epoch.desc())
     .limit(1)
 )
+_OPEN = Prepared(
+    select(compartments.c.hash, compartments.c.compartment).where(
+        compartments.c.record == bindparam("of"), compartments.c.closed.is_(None), _STANDS
+    )
+)
 
 
 def find_compartment(connection: Connection, statement: StatementHash) -> CompartmentRow | None:
     """The epoch that `statement` names, of whatever record."""
     return _compartment(connection.execute(_BY_HASH, {"wanted": statement}).first())
+
+
+def find_open(connection: Connection, record: RecordId, scope: Collection[CompartmentId]) -> frozenset[StatementHash]:
+    """The epochs of the compartments in `scope` of `record` that are not closed."""
+    rows = _OPEN.rows(connection, of=record.raw)
+    return frozenset(StatementHash(name) for name, compartment in rows if CompartmentId(compartment) in scope)
 
 
 def find_newest(

@@ -1,26 +1,23 @@
-"""`/v1/records/{record}/statements` and `/v1/records/{record}/access`."""
+"""`/v1/records/{record}/statements`, `/v1/records/{record}/access`, and the same for all patients of a practitioner."""
 
-from collections.abc import Callable
 from types import NoneType
 
 from sqlalchemy import Connection
 
-from carnet_protocol.api import Accepted, AccessView, RecordUpdate
+from carnet_protocol.api import Accepted, AccessesPage, AccessView, RecordUpdate
 from carnet_protocol.errors import ErrorCode
 from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.limits import MAX_BODY_BYTES
 from carnet_server.calls import SignedCall
 from carnet_server.deployment import Deployment, Moment, Signatures
 from carnet_server.events import LoggedEvent
-from carnet_server.grants.access import Access, authorise
+from carnet_server.grants.access import authorise
+from carnet_server.grants.queries import load_lasting_grants
 from carnet_server.records.accept import KINDS, accept_record, prove_record
 from carnet_server.records.effects import Change, Effects
-from carnet_server.records.view import view_access
+from carnet_server.records.view import MAX_ACCESSES, Extras, view_access, view_accesses
 from carnet_server.routes import DEVICES, Router
 from carnet_server.statements import parse_statements
-
-Extras = Callable[[Connection, Access, AccessView, int], AccessView]
-"""Adds to a view of access what one server alone knows, at a time."""
 
 
 def make_records_router(deployment: Deployment, effects: Effects, *, extras: Extras | None = None) -> Router:
@@ -66,6 +63,25 @@ def make_records_router(deployment: Deployment, effects: Effects, *, extras: Ext
             )
             view = view_access(connection, access)
             return view if extras is None else extras(connection, access, view, now)
+
+        return call.read(work)
+
+    @router.signed(
+        "GET", "/v1/inbox/access", kinds=DEVICES, body=NoneType, body_limit_bytes=0, answer=AccessesPage, errors=()
+    )
+    def read_accesses(call: SignedCall[None], after: StatementHash | None = None) -> AccessesPage:
+        """What the principal needs to use every record whose compartments they may read now, or later."""
+
+        def work(connection: Connection, now: int) -> AccessesPage:
+            found = load_lasting_grants(
+                connection,
+                call.principal.person,
+                after=after,
+                pinned=deployment.pinned,
+                now=now,
+                limit=MAX_ACCESSES + 1,
+            )
+            return view_accesses(connection, call.principal.person, found, extras=extras, now=now)
 
         return call.read(work)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert
 from starlette.testclient import TestClient
 
 from carnet_protocol.ids import Fingerprint, IdentityHash, Nonce
-from carnet_protocol.requests import KeyId, sign_request
+from carnet_protocol.requests import KeyId, SignedRequest, parse_request, sign_request
 from carnet_protocol.signing import Signer
 from carnet_server.chassis import Chassis, Rates
 from carnet_server.logs import make_log
@@ -77,6 +77,11 @@ class Caller:
             sign=self.signer.sign,
             nonce=nonce,
         )
+
+    def head(self) -> SignedRequest:
+        """A GET by this caller as a server parses it."""
+        headers = [(name.encode(), value.encode()) for name, value in self.sign("GET", "/").items()]
+        return parse_request(method="GET", target=f"{ORIGIN}/", headers=headers)
 
 
 ALICE: Final = Caller("alice")

@@ -213,7 +213,7 @@ def test_doctor_with_new_keys_goes_on_once_everybody_agreed(
     laptop.json("device", "remove", lost, "--words-file", words, "--yes")
     assert laptop.refused("list")[0] == 1
     attest(servers.registrar(capsys), servers, laptop, doctor)
-    assert laptop.json("handover", "renew") == {"records": 1, "problems": []}
+    assert laptop.json("handover", "renew") == {"records": 1, "already": 0, "skipped": []}
     assert laptop.json("list")["documents"] == []
     # Alice's client stops at the changed keys until she says that they are the right ones
     again = ("grant", doctor, "emergency", "--without-kit", "--yes")
@@ -236,7 +236,7 @@ def test_successor_takes_over(
     given = tmp_path / "handover.json"
     assert bob.refused("handover", "give", file, "--out", given, "--words-file", words) == (2, "usage")
     bob.json("handover", "give", file, "--out", given, "--words-file", words, "--yes")
-    assert successor.json("handover", "take", given) == {"records": 1, "problems": []}
+    assert successor.json("handover", "take", given) == {"records": 1, "already": 0, "skipped": []}
     assert [one["title"] for one in successor.json("list")["documents"]] == ["A note"]
     assert bob.refused("handover", "take", file) == (2, "usage")
     # Whoever completes a revocation is told who goes on reading, and how to end that

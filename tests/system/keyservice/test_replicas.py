@@ -163,5 +163,44 @@ def test_a_captured_release_is_answered_once_whichever_replicas_it_is_sent_to(tw
     assert len(spent) == len(set(spent)) == before + 6
 
 
+def test_what_one_process_was_told_the_other_obeys_at_once(twins: Twins) -> None:
+    """Each decides from rows: no process has anything to hear from the other, or to forget."""
+    one, other = twins.first, twins.second
+    item = one.item(KeyRole.CONTENT)
+    for story in (one, other):
+        assert story.release(story.bob, story.grant, [item]).status_code == 200
+        assert story.release(story.alice, None, [item]).status_code == 200
+    now = one.world.clock()
+    accept(one.world.post_statements(one.own, update_of(one.own.revoke(one.grant, at=now))))
+    assert other.release(other.bob, other.grant, [item]).status_code == 404
+    thief = one.laura.device
+    assert other.world.get(f"{other.path}/lock", thief).status_code == 200
+    accept(one.world.post_people(one.laura.remove(thief, since=0, at=now).text))
+    assert other.world.get(f"{other.path}/lock", thief).status_code == 401
+
+
+def test_a_lock_that_one_process_retired_is_not_released_from_the_memory_of_the_other(twins: Twins) -> None:
+    one, other = twins.first, twins.second
+    item = one.item(KeyRole.CONTENT)
+    for story in (one, other):  # both have opened the key of the first lock, and keep it
+        assert story.inner(story.release(story.bob, story.grant, [item]))[0] is not None
+    accept(one.world.post(f"{one.path}/locks", one.alice))
+    accept(one.world.post(f"{one.path}/locks/1/retirement", one.alice))
+    for story in (other, one):
+        for by, grant in ((story.bob, story.grant), (story.alice, None)):
+            answer = story.release(by, grant, [item])
+            assert answer.status_code != 200 or story.inner(answer) == (None,)
+
+
+def test_a_read_is_answered_once_by_each_process_and_a_rate_is_counted_by_each(twins: Twins) -> None:
+    """What is kept in memory is kept by each: it is no more than what a load balancer's second backend allows."""
+    story, path = twins.first, f"{twins.first.path}/access"
+    device = story.alice.device
+    headers = story.world.sign("GET", path, b"", signer=device.signer, key_id=device.key_id)
+    clients = (twins.first.world.client, twins.second.world.client)
+    for client in clients:
+        assert [client.get(path, headers=headers).status_code for _ in range(2)] == [200, 401]
+
+
 def _index(receipt: str) -> int:
     return Signed.parse(receipt, Receipt).body.index

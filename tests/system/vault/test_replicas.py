@@ -135,6 +135,33 @@ def test_a_captured_deposit_is_answered_once_whichever_replicas_it_is_sent_to(tw
     assert len(twins.rows(versions)) == 4
 
 
+def test_what_one_process_was_told_the_other_obeys_at_once(twins: Twins) -> None:
+    """Each decides from rows: no process has anything to hear from the other, or to forget."""
+    one, other = twins.first, twins.second
+    parcel = one.parcel()
+    assert one.bring(parcel).status_code == 200
+    for story in (one, other):
+        assert story.open(story.bob, parcel, story.read_grant).status_code == 200
+    later = other.parcel()
+    (upload,) = other.upload(later)
+    assert one.update(one.own.revoke(one.read_grant, at=one.world.clock())).status_code == 200
+    assert other.open(other.bob, parcel, other.read_grant).status_code == 404
+    assert other.list(other.bob, other.read_grant).status_code == 404
+    assert one.update(one.own.entomb(parcel.document, parcel.manifest.hash, at=one.world.clock())).status_code == 200
+    assert other.open(other.alice, parcel).status_code == 404
+    # What one process began to take in, the other takes over.
+    assert one.commit((later, upload)).status_code == 200
+    assert other.open(other.alice, later).status_code == 200
+
+
+def test_a_url_that_one_process_gave_out_is_served_by_the_other(twins: Twins) -> None:
+    one, other = twins.first, twins.second
+    parcel = one.parcel()
+    assert one.bring(parcel).status_code == 200
+    url = one.open(one.bob, parcel, one.read_grant).json()["url"]
+    assert other.world.get_bytes(url).content == parcel.sealed.ciphertext
+
+
 def _indexes(answer: httpx2.Response) -> list[int]:
     receipts = Accepted.model_validate_json(answer.content).receipts
     return [Signed.parse(receipt, Receipt).body.index for receipt in receipts]

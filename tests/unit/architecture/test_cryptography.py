@@ -14,7 +14,7 @@ import pytest
 from tests.unit.architecture.source import ROOT, imports, modules, plant, refuse
 
 # Libraries that hold cryptography. A package that is not here and not in pyproject.toml is refused by test_imports.
-LIBRARIES = ["cryptography", "nacl", "joserfc", "argon2", "http_message_signatures", "blake3"]
+LIBRARIES = ["cryptography", "nacl", "joserfc", "argon2", "http_message_signatures", "blake3", "pkcs11"]
 
 # What verifies, signs or hashes, and can neither seal nor open. Any module may import these.
 VERIFY_AND_HASH = {
@@ -42,12 +42,16 @@ SEALING_MODULES = {
         "cryptography.hazmat.primitives.hashes",
         "cryptography.hazmat.primitives.kdf.hkdf.HKDFExpand",
     ],
+    # What it wraps, the token wraps: the key never leaves it.
+    "keyservice/carnet_keyservice/master_keys/pkcs11.py": ["pkcs11"],
+    "keyservice/carnet_keyservice/master_keys/pkcs11_token.py": ["pkcs11"],
 }
 
 # Signatures are made and checked in one module; request signatures are composed in one more and signed by the first.
 SIGNING = ["nacl.signing", "joserfc", "http_message_signatures", "cryptography.hazmat.primitives.asymmetric"]
 SIGNING_MODULES = {
     "protocol/carnet_protocol/signing.py": ["nacl.signing", "joserfc"],
+    "protocol/carnet_protocol/answers.py": ["http_message_signatures"],
     "protocol/carnet_protocol/requests.py": ["http_message_signatures"],
 }
 
@@ -130,6 +134,7 @@ PRIMITIVES = [
     "from joserfc import jwe",
     "from joserfc import jwt",
     "import argon2.low_level",
+    "import pkcs11",
     "def f():\n    from nacl.public import SealedBox",
     "import importlib\nimportlib.import_module('nacl.secret')",
 ]

@@ -24,7 +24,21 @@ MAY_IMPORT = {
 }
 
 # Libraries that are the inside of another one, and whose errors and types surface there.
-PARTS = {"botocore": "boto3", "mypy_boto3_s3": "boto3-stubs", "pydantic_core": "pydantic", "starlette": "fastapi"}
+PARTS = {
+    "botocore": "boto3",
+    "mypy_boto3_kms": "boto3-stubs",
+    "mypy_boto3_s3": "boto3-stubs",
+    "pydantic_core": "pydantic",
+    "starlette": "fastapi",
+}
+
+# Libraries of an extra, and the modules of ours that import them, which are imported only where somebody chose it.
+EXTRAS = {
+    "pkcs11": [
+        "keyservice/carnet_keyservice/master_keys/pkcs11.py",
+        "keyservice/carnet_keyservice/master_keys/pkcs11_token.py",
+    ]
+}
 
 
 def wrong_directions(root: Path) -> Iterator[str]:
@@ -57,6 +71,8 @@ def undeclared_libraries(root: Path) -> Iterator[str]:
         for found in imports(module):
             may_use_dev = module.package == "tests" or found.line in for_types
             library = found.name.split(".")[0]
+            if library in EXTRAS and (module.package == "tests" or module.path in EXTRAS[library]):
+                continue
             if library not in own and not providers(library) & (declared_for_tests if may_use_dev else declared):
                 yield f"{module.path}:{found.line}: {library} is not among the dependencies"
 
@@ -204,3 +220,13 @@ def test_tests_may_use_the_dev_group_and_nothing_else(tmp_path: Path) -> None:
     plant(tmp_path, "pyproject.toml", PYPROJECT)
     plant(tmp_path, "tests/unit/test_x.py", "import yaml\nfrom tests.support import people\nimport unheard_of")
     assert list(undeclared_libraries(tmp_path)) == ["tests/unit/test_x.py:3: unheard_of is not among the dependencies"]
+
+
+def test_library_of_an_extra_is_for_the_modules_that_are_imported_where_it_is_chosen(tmp_path: Path) -> None:
+    plant(tmp_path, "pyproject.toml", PYPROJECT)
+    for path in ("keyservice/carnet_keyservice/startup.py", "client/carnet/x.py", *EXTRAS["pkcs11"], "tests/test_x.py"):
+        plant(tmp_path, path, "import pkcs11")
+    assert list(undeclared_libraries(tmp_path)) == [
+        "client/carnet/x.py:1: pkcs11 is not among the dependencies",
+        "keyservice/carnet_keyservice/startup.py:1: pkcs11 is not among the dependencies",
+    ]

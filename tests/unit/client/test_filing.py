@@ -21,6 +21,9 @@ from carnet_protocol.statements import Filing, Signed
 from carnet_protocol.suites import Suite
 from tests.support.client import PASSPHRASE, ClientWorld, find_compartment, put_document
 from tests.support.cuts import Cut, quiet
+from tests.support.databases import BOTH
+
+DATABASES = BOTH
 
 pytestmark = pytest.mark.parametrize("suite", Suite)
 

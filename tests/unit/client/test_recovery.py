@@ -28,6 +28,9 @@ from carnet.recovery import forget_kit, read_kit, restore
 from carnet.session import Session
 from carnet_protocol.statements import Role
 from tests.support.client import PASSPHRASE, ClientWorld, put_document, titles
+from tests.support.databases import BOTH
+
+DATABASES = BOTH
 
 
 def own_secret(session: Session) -> RecoverySecret:

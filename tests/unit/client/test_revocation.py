@@ -25,6 +25,9 @@ from carnet_protocol.ids import CompartmentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
 from tests.support.client import ClientWorld, Wire, find_compartment, put_document, titles
 from tests.support.cuts import Cut, quiet
+from tests.support.databases import BOTH
+
+DATABASES = BOTH
 
 
 @dataclass(slots=True)

@@ -333,26 +333,6 @@ def test_the_patient_seals_to_a_grantees_newer_keys(story: KeyServiceStory) -> N
     assert len(view(story, story.bob, story.grant).sealed_keys) == 2
 
 
-def test_a_grantee_reseals_own_keys_and_the_old_ones_go(story: KeyServiceStory) -> None:
-    accept(story.world.post_people(story.bob.renew().text))
-    accept(story.world.post_directory(story.world.own.registrar.attest(story.bob)))
-    resealed = story.own.sealed_key(story.general, grant=story.grant, reader=story.bob)
-    bring(story, resealed, by=story.bob)
-    (key,) = view(story, story.bob, story.grant).sealed_keys
-    assert key == resealed
-    assert opens(key, story.bob, story.general)
-    with unchanged(story.world.engine):
-        bring(story, resealed, by=story.bob)
-
-
-def test_a_successor_reseals_the_keys_of_the_old_grant(story: KeyServiceStory) -> None:
-    attestation = story.world.own.registrar.attest(story.mallory, succeeds=story.bob)
-    accept(story.world.post_directory(story.bob.hand_over_to(story.mallory), attestation))
-    resealed = story.own.sealed_key(story.general, grant=story.grant, reader=story.mallory)
-    bring(story, resealed, by=story.mallory)
-    assert view(story, story.mallory, story.grant).sealed_keys == (resealed,)
-
-
 def test_the_patient_seals_to_a_successor_while_a_registrar_attests_that(story: KeyServiceStory) -> None:
     story.own.next_epoch(story.general)
     bring(story, story.own.sealed_key(story.general))
@@ -378,29 +358,8 @@ def test_an_attestation_alone_makes_no_successor(story: KeyServiceStory) -> None
     assert refuse(story, story.own.sealed_key(story.general, grant=story.grant, reader=story.mallory)) == (409, "stale")
 
 
-def test_a_grantee_replaces_nothing_else(story: KeyServiceStory) -> None:
-    to_mallory = story.own.sealed_key(story.general, grant=story.grant, reader=story.mallory)
-    to_bob = story.own.sealed_key(story.general, grant=story.grant, reader=story.bob)
-    outside = story.own.sealed_key(story.private, grant=story.grant, reader=story.bob)
-    unsealed = story.own.next_epoch(story.general)
-    never_there = story.own.sealed_key(story.general, grant=story.grant, reader=story.bob)
-    assert unsealed.hash == never_there.compartment_statement
-    alices = story.own.sealed_key(story.private)
-    for key, by in (
-        (to_mallory, story.mallory),
-        (to_bob, story.mallory),
-        (to_mallory, story.bob),
-        (outside, story.bob),
-        (never_there, story.bob),
-        (alices, story.bob),
-        (to_bob.model_copy(update={"grant": None}), story.bob),
-    ):
-        assert refuse(story, key, by=by) == (404, "refused")
-
-
-def test_a_grantee_whose_grant_ended_reseals_nothing(story: KeyServiceStory) -> None:
+def test_nobody_but_the_patient_brings_sealed_keys_with_statements(story: KeyServiceStory) -> None:
     key = story.own.sealed_key(story.general, grant=story.grant, reader=story.bob)
-    accept(story.world.post_statements(story.own, update_of(story.own.revoke(story.grant))))
     assert refuse(story, key, by=story.bob) == (404, "refused")
 
 

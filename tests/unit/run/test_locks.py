@@ -1,6 +1,7 @@
 """The locks name every library once, by version and hash, and tell no address; pyproject.toml agrees with them."""
 
 import importlib.metadata
+import itertools
 import re
 import tomllib
 
@@ -47,9 +48,11 @@ def test_dev_holds_all_of_runtime_in_the_same_versions() -> None:
 def test_locks_agree_with_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
+    extras = itertools.chain.from_iterable(project["project"]["optional-dependencies"].values())
+    ours = [*project["project"]["dependencies"], *extras]
     wanted = {
-        "runtime": [*project["project"]["dependencies"], *groups["build"], *project["build-system"]["requires"]],
-        "dev": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
+        "runtime": [*ours, *groups["build"], *project["build-system"]["requires"]],
+        "dev": [*ours, *groups["build"], *groups["dev"]],
     }
     for needs, requirements in wanted.items():
         lock = read_lock(needs)

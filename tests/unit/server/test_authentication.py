@@ -353,6 +353,7 @@ def test_a_work_that_raises_unauthenticated_for_the_key_forgets_it(world: World)
     credentials = authentication.Credentials(
         authentication.VerifiedRequest(ALICE.key_id, NOW, Nonce(bytes(16))),
         SigningKey(MALLORY.signer.public_key, PrincipalKind.DEVICE, ALICE.identity),
+        ALICE.head(),
     )
     with reader(world.engine) as connection, pytest.raises(UnauthenticatedError):
         world.chassis.authenticator.check(connection, credentials)

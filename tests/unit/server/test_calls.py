@@ -22,7 +22,7 @@ ROW = {"note": RandomId(bytes(16)), "author": ALICE.identity, "text": "", "writt
 def signed_call(world: World, nonce: int = 0) -> SignedCall[None]:
     """A call by Alice, as authentication makes it."""
     request = VerifiedRequest(ALICE.key_id, NOW, Nonce(nonce.to_bytes(16, "big")))
-    credentials = Credentials(request, SigningKey(ALICE.signer.public_key, ALICE.kind, ALICE.identity))
+    credentials = Credentials(request, SigningKey(ALICE.signer.public_key, ALICE.kind, ALICE.identity), ALICE.head())
     return SignedCall(credentials.principal, None, credentials, world.chassis)
 
 

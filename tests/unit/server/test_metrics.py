@@ -21,13 +21,14 @@ def test_answers_refusals_and_commits_are_counted() -> None:
     metrics = Metrics()
     metrics.count_answer(method="GET", route="/v1/notes/{note}", status=404, code="refused", seconds=0.2)
     metrics.count_answer(method="GET", route="/v1/notes/{note}", status=200, code=None, seconds=0.1)
-    metrics.count_batch(BatchCount(works=3, seconds=0.01))
+    metrics.count_batch(BatchCount(works=3, seconds=0.01, lost=2))
     metrics.watch_queue(lambda: 7)
     text = text_of(metrics)
     assert 'carnet_answers_total{method="GET",route="/v1/notes/{note}",status="404"} 1.0' in text
     assert 'carnet_refusals_total{code="refused"} 1.0' in text
     assert 'carnet_answer_seconds_count{route="/v1/notes/{note}"} 2.0' in text
     assert "carnet_commit_works_sum 3.0" in text
+    assert "carnet_commit_lost_total 2.0" in text
     assert "carnet_writer_queued 7.0" in text
 
 

@@ -1,4 +1,7 @@
-"""A vault per test with Alice, Laura, Bob and Mallory: on SQLite, and for whole stories on PostgreSQL as well."""
+"""A vault per test with Alice, Laura, Bob and Mallory, on both databases.
+
+On SQLite alone are tests that damage a file behind the database's back, or that never ask the database anything.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -75,7 +78,7 @@ def story(engine: Engine, tmp_path: Path, suite: Suite) -> Iterator[VaultStory]:
 
 @pytest.fixture
 def sqlite_story(sqlite_engine: Engine, tmp_path: Path, suite: Suite) -> Iterator[VaultStory]:
-    """Alice's record, opened, on SQLite."""
+    """Alice's record, opened, on SQLite: for tests that are about its file or that PostgreSQL's constraints forbid."""
     world = VaultWorld.make(sqlite_engine, tmp_path, Dice("vault", suite))
     with world.client:
         yield VaultStory.begin(world)

@@ -51,8 +51,7 @@ def test_capsules_are_listed_page_by_page(story: VaultStory) -> None:
     assert sorted(map(repr, found)) == sorted(map(repr, [*shared, *personal]))
 
 
-def test_personal_capsules_of_a_grant_that_is_over_are_not_listed(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_personal_capsules_of_a_grant_that_is_over_are_not_listed(story: VaultStory) -> None:
     parcel = brought(story)
     grant = story.own.grant(story.mallory, story.attestations["m"], documents=[parcel.document])
     capsule = story.own.personal_capsule(parcel.version, KeyRole.METADATA, grant, story.mallory, story.lock)
@@ -66,8 +65,7 @@ def test_personal_capsules_of_a_grant_that_is_over_are_not_listed(sqlite_story: 
         assert code(story.update(capsules=[swap(newer, None)])) == (404, "refused")
 
 
-def test_personal_capsules_against_their_grant_are_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_personal_capsules_against_their_grant_are_refused(story: VaultStory) -> None:
     parcel, other = brought(story), brought(story)
     grant = story.own.grant(story.mallory, story.attestations["m"], documents=[parcel.document])
     assert story.update(grant).status_code == 200
@@ -87,8 +85,7 @@ def test_personal_capsules_against_their_grant_are_refused(sqlite_story: VaultSt
 
 
 @pytest.mark.parametrize("cursor", ["x", "A.1.content", f"{'A' * 43}.0.content", f"{'A' * 43}.1.other", "%00"])
-def test_a_cursor_of_another_form_is_refused(sqlite_story: VaultStory, cursor: str) -> None:
-    story = sqlite_story
+def test_a_cursor_of_another_form_is_refused(story: VaultStory, cursor: str) -> None:
     answer = story.world.send("GET", f"{story.path}/capsules?after={cursor}", by=None)
     assert answer.status_code in {400, 401}
     if "%" not in cursor:
@@ -120,8 +117,7 @@ def test_a_revocation_takes_the_personal_capsules_of_its_grant_along_and_no_othe
         assert story.update(revocation).content == answer.content
 
 
-def test_no_personal_capsule_comes_with_or_after_a_revocation(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_no_personal_capsule_comes_with_or_after_a_revocation(story: VaultStory) -> None:
     parcel, grant = shared_once(story)
     other = story.own.personal_capsule(parcel.version, KeyRole.METADATA, grant, story.mallory, story.lock)
     revocation = story.own.revoke(grant)
@@ -157,8 +153,7 @@ def test_the_capsules_of_one_document_can_be_asked_for(story: VaultStory) -> Non
     assert {capsule.document for capsule in standing(story)} == {parcel.document, other.document}
 
 
-def test_personal_capsules_follow_a_succession_while_a_registrar_attests_it(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_personal_capsules_follow_a_succession_while_a_registrar_attests_it(story: VaultStory) -> None:
     parcel, grant = shared_once(story)
     old = next(capsule for capsule in standing(story) if capsule.personal is not None)
     registrar = story.world.own.registrar

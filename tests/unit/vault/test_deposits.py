@@ -85,8 +85,7 @@ def test_the_patient_deposits_without_a_grant(story: VaultStory) -> None:
     assert story.bring(parcel, by=story.alice).status_code == 200
 
 
-def test_an_uploaded_object_belongs_to_one_version(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_an_uploaded_object_belongs_to_one_version(story: VaultStory) -> None:
     sealed = make_sealed(story.world.dice)
     first, second = story.parcel(sealed=sealed), story.parcel(sealed=sealed)
     upload = story.upload(first)[0]
@@ -97,8 +96,7 @@ def test_an_uploaded_object_belongs_to_one_version(sqlite_story: VaultStory) -> 
         assert code(story.commit((second, upload))) == (404, "refused")
 
 
-def test_one_bad_deposit_of_several_refuses_them_all(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_one_bad_deposit_of_several_refuses_them_all(story: VaultStory) -> None:
     good, bad = story.parcel(), story.parcel()
     uploads = story.upload(good, bad)
     broken = altered(bad, story.laura.device, metadata_digest=Sha256Digest(bytes(32)))
@@ -106,8 +104,7 @@ def test_one_bad_deposit_of_several_refuses_them_all(sqlite_story: VaultStory) -
         assert code(story.commit((good, uploads[0]), (broken, uploads[1]))) == (400, "bad_request")
 
 
-def test_one_incomplete_upload_of_several_finishes_none(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_one_incomplete_upload_of_several_finishes_none(story: VaultStory) -> None:
     whole, missing = story.parcel(), story.parcel()
     upload = story.upload(whole)[0]
     begun = UploadId.parse(story.begin_uploads([missing.size]).json()["uploads"][0]["upload"])
@@ -115,8 +112,7 @@ def test_one_incomplete_upload_of_several_finishes_none(sqlite_story: VaultStory
         assert code(story.commit((whole, upload), (missing, begun))) == (409, "conflict")
 
 
-def test_strangers_learn_nothing(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_strangers_learn_nothing(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     mine = story.parcel(author=story.mallory, grant=story.deposit_grant)
@@ -132,16 +128,14 @@ def test_strangers_learn_nothing(sqlite_story: VaultStory) -> None:
     assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}
 
 
-def test_a_deposit_by_someone_else_than_its_author_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_deposit_by_someone_else_than_its_author_is_refused(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     with nothing_changes(story):
         assert code(story.commit((parcel, upload), by=story.alice)) == (400, "invalid_statement")
 
 
-def test_a_read_grant_deposits_nothing(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_read_grant_deposits_nothing(story: VaultStory) -> None:
     with nothing_changes(story):
         assert code(story.begin_uploads([20_000], by=story.bob, grant=story.read_grant)) == (404, "refused")
     parcel = story.parcel(author=story.bob, grant=story.read_grant)
@@ -150,8 +144,7 @@ def test_a_read_grant_deposits_nothing(sqlite_story: VaultStory) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "expired", "revoked"])
-def test_a_deposit_grant_counts_only_in_its_time(sqlite_story: VaultStory, when: str) -> None:
-    story = sqlite_story
+def test_a_deposit_grant_counts_only_in_its_time(story: VaultStory, when: str) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     match when:
@@ -174,8 +167,7 @@ def test_a_deposit_grant_counts_only_in_its_time(sqlite_story: VaultStory, when:
         assert code(story.commit((parcel, upload))) == (404, "refused")
 
 
-def test_a_grant_for_another_compartment_is_refused_like_an_unknown_one(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_grant_for_another_compartment_is_refused_like_an_unknown_one(story: VaultStory) -> None:
     parcel = story.parcel(compartment=story.private)
     upload = story.upload(parcel)[0]
     unknown = story.own.open_compartment()
@@ -186,16 +178,14 @@ def test_a_grant_for_another_compartment_is_refused_like_an_unknown_one(sqlite_s
 
 
 @pytest.mark.parametrize("created_at", [NOW - 61, NOW - 31 * DAY, NOW + 121])
-def test_a_manifest_made_outside_of_its_time_is_refused(sqlite_story: VaultStory, created_at: int) -> None:
-    story = sqlite_story
+def test_a_manifest_made_outside_of_its_time_is_refused(story: VaultStory, created_at: int) -> None:
     parcel = story.parcel(at=created_at)
     upload = story.upload(parcel)[0]
     with nothing_changes(story):
         assert code(story.commit((parcel, upload))) == (400, "invalid_statement")
 
 
-def test_a_manifest_signed_by_another_key_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_manifest_signed_by_another_key_is_refused(story: VaultStory) -> None:
     parcel = story.parcel()
     forged = altered(parcel, story.mallory.device)
     foreign = altered(parcel, story.mallory.device, device=story.mallory.device.hash)
@@ -205,8 +195,7 @@ def test_a_manifest_signed_by_another_key_is_refused(sqlite_story: VaultStory) -
         assert code(story.commit((foreign, upload))) == (400, "invalid_statement")
 
 
-def test_a_manifest_of_a_device_that_was_shut_out_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_manifest_of_a_device_that_was_shut_out_is_refused(story: VaultStory) -> None:
     lost = story.laura.enrol()
     story.tell_of(story.laura)
     parcel = story.parcel(device=lost)
@@ -275,8 +264,7 @@ WRONG_PARTS: dict[str, Callable[[VaultStory, Parcel], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("what", WRONG_PARTS)
-def test_parts_that_do_not_fit_are_refused(sqlite_story: VaultStory, what: str) -> None:
-    story = sqlite_story
+def test_parts_that_do_not_fit_are_refused(story: VaultStory, what: str) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     deposit = parcel.deposit(upload).model_copy(update=WRONG_PARTS[what](story, parcel))
@@ -284,8 +272,7 @@ def test_parts_that_do_not_fit_are_refused(sqlite_story: VaultStory, what: str) 
         assert code(story.commit_deposits(deposit)) == (400, "bad_request")
 
 
-def test_metadata_beyond_the_limit_is_too_large(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_metadata_beyond_the_limit_is_too_large(story: VaultStory) -> None:
     parcel = story.parcel(sealed=make_sealed(story.world.dice, metadata=64 * 1024 + 1))
     upload = story.upload(parcel)[0]
     with nothing_changes(story):
@@ -305,8 +292,7 @@ def test_the_metadata_of_all_versions_fits_into_one_answer(story: VaultStory, mo
     assert story.commit((second, uploads[0])).status_code == 200
 
 
-def test_capsules_under_a_superseded_epoch_are_stale(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_capsules_under_a_superseded_epoch_are_stale(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     assert story.update(story.own.next_epoch(story.general)).status_code == 200
@@ -314,8 +300,7 @@ def test_capsules_under_a_superseded_epoch_are_stale(sqlite_story: VaultStory) -
         assert code(story.commit((parcel, upload))) == (409, "stale")
 
 
-def test_a_lock_statement_that_is_not_current_is_stale(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_lock_statement_that_is_not_current_is_stale(story: VaultStory) -> None:
     dice, own = story.world.dice, story.world.own
     newer = make_lock(dice, own, story.record, version=2)[0]
     assert story.show_lock(newer).status_code == 200
@@ -328,8 +313,7 @@ def test_a_lock_statement_that_is_not_current_is_stale(sqlite_story: VaultStory)
             assert code(story.commit((parcel, upload))) == (409, "stale")
 
 
-def test_a_lock_statement_that_is_not_the_key_services_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_lock_statement_that_is_not_the_key_services_is_refused(story: VaultStory) -> None:
     own = story.world.own
     forged = Signed.sign(story.lock.body, own.vault.key)
     elsewhere = make_lock(story.world.dice, own, RecordId(bytes(32)))[0]
@@ -340,8 +324,7 @@ def test_a_lock_statement_that_is_not_the_key_services_is_refused(sqlite_story: 
             assert code(story.commit((parcel, upload))) == (400, "invalid_statement")
 
 
-def test_heads_move_by_compare_and_set(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_heads_move_by_compare_and_set(story: VaultStory) -> None:
     first = story.parcel()
     assert story.bring(first).status_code == 200
     second, rival = story.parcel(after=first), story.parcel(after=first)
@@ -353,8 +336,7 @@ def test_heads_move_by_compare_and_set(sqlite_story: VaultStory) -> None:
         assert code(story.commit((skipping, uploads[1]))) == (409, "conflict")
 
 
-def test_version_2_of_an_unknown_document_is_a_conflict_as_is_another_version_1(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_version_2_of_an_unknown_document_is_a_conflict_as_is_another_version_1(story: VaultStory) -> None:
     known = story.parcel()
     assert story.bring(known).status_code == 200
     orphan = story.parcel(after=story.parcel())
@@ -367,8 +349,7 @@ def test_version_2_of_an_unknown_document_is_a_conflict_as_is_another_version_1(
         assert code(story.commit((other, uploads[1]))) == (409, "conflict")
 
 
-def test_an_upload_that_does_not_bring_the_object_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_an_upload_that_does_not_bring_the_object_is_refused(story: VaultStory) -> None:
     parcel = story.parcel()
     larger = story.parcel(sealed=make_sealed(story.world.dice, padded=32 * 1024))
     alices = story.parcel(author=story.alice)
@@ -405,8 +386,7 @@ def test_an_author_sees_their_own_manifests_whatever_became_of_them(story: Vault
         assert code(story.world.get(path, story.laura, grant=grant, after="x.1")) == (400, "bad_request")
 
 
-def test_what_was_deposited_leaves_no_upload_behind(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_what_was_deposited_leaves_no_upload_behind(story: VaultStory) -> None:
     assert story.bring(story.parcel(), story.parcel()).status_code == 200
     assert count_rows(story.world.engine, "uploads") == 0
     assert list((story.world.root / "objects" / "uploads").iterdir()) == []

@@ -66,10 +66,7 @@ def test_pages_follow_each_other_without_gaps(story: VaultStory) -> None:
     assert cursors == [None, str(ids[1]), str(ids[3]), None]
 
 
-def test_a_page_ends_early_when_its_metadata_is_large(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    story = sqlite_story
+def test_a_page_ends_early_when_its_metadata_is_large(story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "MAX_PAGE_METADATA_BYTES", 40_000)
     parcels = [story.parcel(sealed=make_sealed(story.world.dice, metadata=30_000)) for _ in range(2)]
     assert story.bring(*parcels).status_code == 200
@@ -112,9 +109,8 @@ def test_pages_of_versions_follow_each_other_without_gaps(story: VaultStory) -> 
 
 
 def test_a_page_of_versions_ends_early_when_its_metadata_is_large(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = sqlite_story
     monkeypatch.setattr(fetch, "MAX_PAGE_METADATA_BYTES", 40_000)
     first = story.parcel(sealed=make_sealed(story.world.dice, metadata=30_000))
     second = story.parcel(after=first, sealed=make_sealed(story.world.dice, metadata=30_000))
@@ -123,8 +119,7 @@ def test_a_page_of_versions_ends_early_when_its_metadata_is_large(
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "after=-1", "after=x", "after=10001"])
-def test_a_query_for_versions_of_another_form_is_refused(sqlite_story: VaultStory, query: str) -> None:
-    story = sqlite_story
+def test_a_query_for_versions_of_another_form_is_refused(story: VaultStory, query: str) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     with nothing_changes(story):
@@ -132,8 +127,7 @@ def test_a_query_for_versions_of_another_form_is_refused(sqlite_story: VaultStor
     assert code(answer) == (400, "bad_request")
 
 
-def test_nobody_else_waits_while_a_list_is_loaded(sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
-    story = sqlite_story
+def test_nobody_else_waits_while_a_list_is_loaded(story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     threads: list[str] = []
@@ -234,8 +228,7 @@ def test_every_tombstone_is_on_exactly_one_page(story: VaultStory) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "last second", "expired", "revoked"])
-def test_a_read_grant_counts_from_its_first_second_to_before_its_last(sqlite_story: VaultStory, when: str) -> None:
-    story = sqlite_story
+def test_a_read_grant_counts_from_its_first_second_to_before_its_last(story: VaultStory, when: str) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     grant = story.read_grant
@@ -317,8 +310,7 @@ def test_a_single_document_grant_shows_that_document_through_its_personal_capsul
     assert story.open(story.mallory, first, grant).status_code == 200
 
 
-def test_a_personal_capsule_for_metadata_alone_opens_no_content(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_personal_capsule_for_metadata_alone_opens_no_content(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     grant = story.own.grant(story.mallory, story.attestations["m"], documents=[parcel.document])
@@ -329,8 +321,7 @@ def test_a_personal_capsule_for_metadata_alone_opens_no_content(sqlite_story: Va
         assert code(story.open(story.mallory, parcel, grant)) == (404, "refused")
 
 
-def test_a_grant_is_good_for_its_record_holder_and_permission_alone(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_grant_is_good_for_its_record_holder_and_permission_alone(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     stranger = make_person(story.world.dice, Role.PATIENT)
@@ -351,8 +342,7 @@ def test_a_grant_is_good_for_its_record_holder_and_permission_alone(sqlite_story
     assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}
 
 
-def test_a_reader_without_a_valid_attestation_sees_nothing(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_reader_without_a_valid_attestation_sees_nothing(story: VaultStory) -> None:
     assert story.bring(story.parcel()).status_code == 200
     story.world.own.registrar.revoked.add(story.attestations["b"].body.id)
     story.publish_list()
@@ -360,8 +350,7 @@ def test_a_reader_without_a_valid_attestation_sees_nothing(sqlite_story: VaultSt
         assert code(story.list(story.bob, story.read_grant)) == (404, "refused")
 
 
-def test_hidden_removed_and_unknown_documents_are_refused_alike(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_hidden_removed_and_unknown_documents_are_refused_alike(story: VaultStory) -> None:
     hidden = story.parcel(author=story.alice, compartment=story.private)
     moved, gone = story.parcel(), story.parcel()
     unknown = make_version(story.world.dice, story.record, story.alice.identity, salt=DocumentSalt(bytes(32)))
@@ -380,8 +369,7 @@ def test_hidden_removed_and_unknown_documents_are_refused_alike(sqlite_story: Va
     assert {frozenset(answer.headers) for answer in answers} == {frozenset(answers[0].headers)}
 
 
-def test_what_was_removed_is_gone_for_the_patient_as_well(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_what_was_removed_is_gone_for_the_patient_as_well(story: VaultStory) -> None:
     gone = story.parcel()
     assert story.bring(gone).status_code == 200
     assert story.update(story.own.entomb(gone.document, gone.manifest.hash)).status_code == 200
@@ -389,8 +377,7 @@ def test_what_was_removed_is_gone_for_the_patient_as_well(sqlite_story: VaultSto
         assert code(story.open(story.alice, gone)) == (404, "refused")
 
 
-def test_every_fetch_is_logged_with_what_it_handed_out(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_every_fetch_is_logged_with_what_it_handed_out(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     story.list(story.bob, story.read_grant)
@@ -416,24 +403,21 @@ def test_every_fetch_is_logged_with_what_it_handed_out(sqlite_story: VaultStory)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=501", "after=x", "grant=x", "unknown=1", "limit=1&limit=2"])
-def test_a_query_of_another_form_is_refused(sqlite_story: VaultStory, query: str) -> None:
-    story = sqlite_story
+def test_a_query_of_another_form_is_refused(story: VaultStory, query: str) -> None:
     with nothing_changes(story):
         answer = story.world.send("GET", f"{story.path}/documents?{query}", by=story.alice)
     assert code(answer) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "01", "100000", "1.0", "latest"])
-def test_a_version_of_another_form_is_refused(sqlite_story: VaultStory, version: str) -> None:
-    story = sqlite_story
+def test_a_version_of_another_form_is_refused(story: VaultStory, version: str) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     with nothing_changes(story):
         assert code(story.open(story.alice, parcel, version=version)) == (400, "bad_request")
 
 
-def test_a_successor_reads_under_the_old_grant(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_successor_reads_under_the_old_grant(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     successor = make_person(story.world.dice, Role.PRACTITIONER)

@@ -49,8 +49,7 @@ def test_a_filing_moves_every_version_at_once(story: VaultStory) -> None:
 
 
 @pytest.mark.parametrize("kept", [slice(0), slice(1), slice(2), slice(3)])
-def test_a_filing_that_leaves_a_capsule_behind_is_refused(sqlite_story: VaultStory, kept: slice) -> None:
-    story = sqlite_story
+def test_a_filing_that_leaves_a_capsule_behind_is_refused(story: VaultStory, kept: slice) -> None:
     first = brought(story)
     second = story.parcel(after=first)
     assert story.bring(second).status_code == 200
@@ -60,8 +59,7 @@ def test_a_filing_that_leaves_a_capsule_behind_is_refused(sqlite_story: VaultSto
     assert code(answer) == (409, "conflict")
 
 
-def test_a_filing_of_a_document_that_is_not_there_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_filing_of_a_document_that_is_not_there_is_refused(story: VaultStory) -> None:
     gone, unknown = brought(story), story.parcel()
     assert story.update(story.own.entomb(gone.document, gone.manifest.hash)).status_code == 200
     with nothing_changes(story):
@@ -71,8 +69,7 @@ def test_a_filing_of_a_document_that_is_not_there_is_refused(sqlite_story: Vault
             assert code(answer) == (404, "refused")
 
 
-def test_capsules_go_to_another_compartment_only_with_a_filing(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_capsules_go_to_another_compartment_only_with_a_filing(story: VaultStory) -> None:
     parcel = brought(story)
     with nothing_changes(story):
         assert code(story.update(capsules=remade(story, parcel, story.private))) == (409, "conflict")
@@ -88,8 +85,7 @@ def test_an_epoch_is_closed_once_no_capsule_needs_it(story: VaultStory) -> None:
     assert story.update(closing, capsules=remade(story, parcel, story.general)).status_code == 200
 
 
-def test_removed_documents_keep_no_epoch_open(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_removed_documents_keep_no_epoch_open(story: VaultStory) -> None:
     parcel = brought(story)
     assert story.update(story.own.next_epoch(story.general)).status_code == 200
     assert story.update(story.own.entomb(parcel.document, parcel.manifest.hash)).status_code == 200
@@ -170,16 +166,14 @@ SWAPS: dict[str, tuple[Callable[[VaultStory, Parcel], Sequence[CapsuleSwap]], tu
 
 
 @pytest.mark.parametrize("what", SWAPS)
-def test_swaps_against_the_rules_are_refused(sqlite_story: VaultStory, what: str) -> None:
-    story = sqlite_story
+def test_swaps_against_the_rules_are_refused(story: VaultStory, what: str) -> None:
     parcel = brought(story)
     make, expected = SWAPS[what]
     with nothing_changes(story):
         assert code(story.update(capsules=make(story, parcel))) == expected
 
 
-def test_one_bad_swap_refuses_all(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_one_bad_swap_refuses_all(story: VaultStory) -> None:
     first, second = brought(story), brought(story)
     bad = [swap(each.capsule, None) for each in remade(story, second, story.general)]
     with nothing_changes(story):
@@ -187,8 +181,7 @@ def test_one_bad_swap_refuses_all(sqlite_story: VaultStory) -> None:
     assert code(answer) == (409, "conflict")
 
 
-def test_only_the_patient_swaps(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_only_the_patient_swaps(story: VaultStory) -> None:
     parcel = brought(story)
     with nothing_changes(story):
         for other in (story.laura, story.bob, story.mallory):
@@ -196,8 +189,7 @@ def test_only_the_patient_swaps(sqlite_story: VaultStory) -> None:
             assert code(answer) == (404, "refused")
 
 
-def test_sealed_keys_are_not_for_the_vault(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_sealed_keys_are_not_for_the_vault(story: VaultStory) -> None:
     key = SealedKey(
         compartment_statement=story.general.newest.hash,
         grant=None,
@@ -224,8 +216,7 @@ def test_a_lock_statement_makes_older_ones_stale(story: VaultStory) -> None:
     assert story.update(capsules=under_the_newer).status_code == 200
 
 
-def test_lock_statements_against_the_rules_are_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_lock_statements_against_the_rules_are_refused(story: VaultStory) -> None:
     dice, own = story.world.dice, story.world.own
     brought(story)
     forged = Signed.sign(story.lock.body.model_copy(update={"version": 2}), own.vault.key)
@@ -258,9 +249,8 @@ def test_a_document_is_removed_by_its_author_or_the_patient(story: VaultStory) -
 
 @pytest.mark.parametrize("end", ["revocation", "attestation", "time"])
 def test_a_document_is_removed_by_the_patient_alone_once_its_author_may_not_deposit(
-    sqlite_story: VaultStory, end: str
+    story: VaultStory, end: str
 ) -> None:
-    story = sqlite_story
     parcel = brought(story)
     match end:
         case "revocation":
@@ -276,8 +266,7 @@ def test_a_document_is_removed_by_the_patient_alone_once_its_author_may_not_depo
     assert story.update(story.own.entomb(parcel.document, parcel.manifest.hash, at=now)).status_code == 200
 
 
-def test_a_tombstone_by_anyone_else_or_of_an_older_head_is_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_tombstone_by_anyone_else_or_of_an_older_head_is_refused(story: VaultStory) -> None:
     first = brought(story)
     second = story.parcel(after=first)
     assert story.bring(second).status_code == 200
@@ -298,8 +287,7 @@ def test_a_tombstone_by_anyone_else_or_of_an_older_head_is_refused(sqlite_story:
         assert code(story.update(story.own.entomb(first.document, first.manifest.hash))) == (409, "conflict")
 
 
-def test_nothing_follows_a_tombstone(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_nothing_follows_a_tombstone(story: VaultStory) -> None:
     parcel = brought(story)
     assert story.update(story.own.entomb(parcel.document, parcel.manifest.hash)).status_code == 200
     second, unknown = story.parcel(after=parcel), story.parcel(after=story.parcel())
@@ -329,8 +317,7 @@ def test_an_epoch_is_mirrored_however_late(story: VaultStory) -> None:
     assert story.update(epoch).status_code == 200
 
 
-def test_an_epoch_from_the_future_or_of_nobodys_device_is_not_mirrored(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_an_epoch_from_the_future_or_of_nobodys_device_is_not_mirrored(story: VaultStory) -> None:
     stranger = story.bob.enrol()
     own = OwnCompartment(story.general.id, list(story.general.epochs), list(story.general.keys))
     with nothing_changes(story):
@@ -355,8 +342,7 @@ def test_epochs_that_a_shut_out_device_gave_the_vault_alone_give_way(story: Vaul
     assert story.update(story.own.next_epoch(story.general)).status_code == 200
 
 
-def test_no_epoch_gives_way_that_a_device_in_force_made_or_built_on(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_no_epoch_gives_way_that_a_device_in_force_made_or_built_on(story: VaultStory) -> None:
     phone = enrolled(story)
     fork = OwnCompartment(story.general.id, list(story.general.epochs), list(story.general.keys))
     assert story.update(story.own.next_epoch(story.general, device=phone), by=phone).status_code == 200

@@ -95,9 +95,8 @@ def test_a_reseal_brings_the_personal_capsules_of_its_version_along(story: Vault
     assert again.content == answer.content
 
 
-def test_a_reseal_without_anothers_personal_capsule_is_refused(sqlite_story: VaultStory) -> None:
+def test_a_reseal_without_anothers_personal_capsule_is_refused(story: VaultStory) -> None:
     """Who was let in after the client looked would lose the document, and nobody would know."""
-    story = sqlite_story
     parcel = brought(story)
     grant, old = share(story, parcel)
     new = personal(story, parcel, grant)
@@ -127,8 +126,7 @@ def test_a_reseal_without_anothers_personal_capsule_is_refused(sqlite_story: Vau
     assert count_rows(story.world.engine, "personal_capsules") == 0
 
 
-def test_reseals_against_the_rules_are_refused(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_reseals_against_the_rules_are_refused(story: VaultStory) -> None:
     parcel, gone, unknown = brought(story), brought(story), story.parcel()
     assert story.update(story.own.entomb(gone.document, gone.manifest.hash)).status_code == 200
     dice, own, lock = story.world.dice, story.own, story.lock

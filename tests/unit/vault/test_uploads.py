@@ -61,8 +61,7 @@ def test_a_large_object_travels_in_parts_and_goes_on_after_a_cut(story: VaultSto
     assert story.commit((parcel, upload.upload)).status_code == 200
 
 
-def test_an_upload_is_its_beginners_alone(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_an_upload_is_its_beginners_alone(story: VaultStory) -> None:
     upload = begin(story, 20_000)[0].upload
     path = f"{story.path}/uploads/{upload}"
     with nothing_changes(story):
@@ -75,8 +74,7 @@ def test_an_upload_is_its_beginners_alone(sqlite_story: VaultStory) -> None:
     assert {(answer.status_code, answer.content) for answer in answers} == {(404, answers[0].content)}
 
 
-def test_no_fresh_urls_once_the_grant_has_ended(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_no_fresh_urls_once_the_grant_has_ended(story: VaultStory) -> None:
     upload = begin(story, 20_000)[0].upload
     assert story.update(story.own.revoke(story.deposit_grant)).status_code == 200
     with nothing_changes(story):
@@ -84,8 +82,7 @@ def test_no_fresh_urls_once_the_grant_has_ended(sqlite_story: VaultStory) -> Non
         assert code(story.begin_uploads([20_000])) == (404, "refused")
 
 
-def test_no_url_outlives_the_grant_it_was_asked_under(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_no_url_outlives_the_grant_it_was_asked_under(story: VaultStory) -> None:
     parcel = story.parcel()
     story.world.clock.now = ends = story.deposit_grant.body.expires
     story.world.clock.now -= 60
@@ -101,8 +98,7 @@ def test_no_url_outlives_the_grant_it_was_asked_under(sqlite_story: VaultStory) 
     assert own.urls_expire == ends + URL_LIFETIME_SECONDS
 
 
-def test_an_upload_that_is_given_up_leaves_nothing(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_an_upload_that_is_given_up_leaves_nothing(story: VaultStory) -> None:
     parcel = story.parcel()
     before = story.world.state()
     upload = story.upload(parcel)[0]
@@ -112,17 +108,13 @@ def test_an_upload_that_is_given_up_leaves_nothing(sqlite_story: VaultStory) -> 
 
 
 @pytest.mark.parametrize("sizes", [[], [16_471], [2 * MAX_DOCUMENT_BYTES + 1], [20_000] * 101, [-1], ["20000"]])
-def test_impossible_sizes_are_refused(sqlite_story: VaultStory, sizes: list[object]) -> None:
-    story = sqlite_story
+def test_impossible_sizes_are_refused(story: VaultStory, sizes: list[object]) -> None:
     body = f'{{"grant": null, "sizes": {sizes!r}}}'.replace("'", '"').encode()
     with nothing_changes(story):
         assert code(story.world.post(f"{story.path}/uploads", story.alice, body)) == (400, "bad_request")
 
 
-def test_nobody_has_more_than_so_many_uploads_under_way(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    story = sqlite_story
+def test_nobody_has_more_than_so_many_uploads_under_way(story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "MAX_OPEN_UPLOADS", 3)
     begin(story, 20_000, 20_000)
     with nothing_changes(story):
@@ -130,10 +122,7 @@ def test_nobody_has_more_than_so_many_uploads_under_way(
     begin(story, 20_000)
 
 
-def test_nobody_has_more_than_so_many_bytes_under_way(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    story = sqlite_story
+def test_nobody_has_more_than_so_many_bytes_under_way(story: VaultStory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "MAX_OPEN_BYTES", 60_000)
     begin(story, 20_000, 20_000)
     with nothing_changes(story):
@@ -143,17 +132,15 @@ def test_nobody_has_more_than_so_many_bytes_under_way(
     assert story.begin_uploads([60_000], by=story.alice).status_code == 200
 
 
-def test_whoever_has_nothing_under_way_may_begin_the_largest_there_is(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_whoever_has_nothing_under_way_may_begin_the_largest_there_is(story: VaultStory) -> None:
     object.__setattr__(story.world.store._disk, "free_bytes", lambda _: 1 << 50)
     begin(story, 2 * MAX_DOCUMENT_BYTES)
     assert code(story.begin_uploads([20_000])) == (429, "rate_limited")
 
 
 def test_more_than_the_disk_has_is_refused_before_a_byte_is_sent(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = sqlite_story
     free = 5 + FREE_FLOOR_BYTES // 4096
 
     def tiny(_path: object) -> os.statvfs_result:
@@ -166,9 +153,8 @@ def test_more_than_the_disk_has_is_refused_before_a_byte_is_sent(
 
 
 def test_a_full_disk_during_a_part_is_told_and_the_part_counts_as_cut(
-    sqlite_story: VaultStory, monkeypatch: pytest.MonkeyPatch
+    story: VaultStory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = sqlite_story
     parcel = story.parcel()
     upload = begin(story, parcel.size)[0]
     write = os.pwrite
@@ -186,8 +172,7 @@ def test_a_full_disk_during_a_part_is_told_and_the_part_counts_as_cut(
     assert story.commit((parcel, upload.upload)).status_code == 200
 
 
-def test_a_full_disk_at_the_finish_is_told_and_nothing_is_committed(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_full_disk_at_the_finish_is_told_and_nothing_is_committed(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     disk = story.world.store._disk
@@ -204,8 +189,7 @@ def test_a_full_disk_at_the_finish_is_told_and_nothing_is_committed(sqlite_story
     assert story.commit((parcel, upload)).status_code == 200
 
 
-def test_a_store_that_fails_is_told_as_unavailable(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_store_that_fails_is_told_as_unavailable(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = story.upload(parcel)[0]
     object.__setattr__(story.world.store._disk, "link", _failing)
@@ -231,8 +215,7 @@ CHANGES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_url_is_refused(sqlite_story: VaultStory, change: str) -> None:
-    story = sqlite_story
+def test_a_changed_url_is_refused(story: VaultStory, change: str) -> None:
     parcel = story.parcel()
     upload = begin(story, parcel.size)[0]
     with nothing_changes(story):
@@ -241,15 +224,13 @@ def test_a_changed_url_is_refused(sqlite_story: VaultStory, change: str) -> None
 
 
 @pytest.mark.parametrize("length", [-1, +1])
-def test_a_part_of_another_length_is_refused(sqlite_story: VaultStory, length: int) -> None:
-    story = sqlite_story
+def test_a_part_of_another_length_is_refused(story: VaultStory, length: int) -> None:
     upload = begin(story, 20_000)[0]
     with nothing_changes(story):
         assert code(story.world.put_bytes(upload.parts[0].url, bytes(20_000 + length))) == (404, "refused")
 
 
-def test_a_url_for_reading_does_not_write_and_one_for_writing_does_not_read(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_url_for_reading_does_not_write_and_one_for_writing_does_not_read(story: VaultStory) -> None:
     parcel = story.parcel()
     upload = begin(story, parcel.size)[0]
     story.send_bytes(upload, parcel.sealed.ciphertext)
@@ -276,8 +257,7 @@ def test_a_url_for_reading_does_not_write_and_one_for_writing_does_not_read(sqli
         ("bytes=16472-", 416, 0, 0),
     ],
 )
-def test_ranges_are_served(sqlite_story: VaultStory, header: str, status: int, start: int, end: int) -> None:
-    story = sqlite_story
+def test_ranges_are_served(story: VaultStory, header: str, status: int, start: int, end: int) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     url = OpenedVersion.model_validate_json(story.open(story.bob, parcel, story.read_grant).content).url
@@ -290,8 +270,7 @@ def test_ranges_are_served(sqlite_story: VaultStory, header: str, status: int, s
         assert answer.headers["content-range"] == f"bytes {shown}/{parcel.size}"
 
 
-def test_a_reading_url_ends_after_minutes(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_a_reading_url_ends_after_minutes(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     url = OpenedVersion.model_validate_json(story.open(story.bob, parcel, story.read_grant).content).url
@@ -299,8 +278,7 @@ def test_a_reading_url_ends_after_minutes(sqlite_story: VaultStory) -> None:
     assert code(story.world.get_bytes(url)) == (404, "refused")
 
 
-def test_no_url_is_logged(sqlite_story: VaultStory) -> None:
-    story = sqlite_story
+def test_no_url_is_logged(story: VaultStory) -> None:
     parcel = story.parcel()
     assert story.bring(parcel).status_code == 200
     url = OpenedVersion.model_validate_json(story.open(story.bob, parcel, story.read_grant).content).url

@@ -94,9 +94,13 @@ def _query(table: Table, record: RecordId, document: DocumentId | None) -> Selec
 
 
 def _is_behind(place: Sequence[tuple[ColumnElement[Any], Any]]) -> ColumnElement[bool]:
-    """Whether columns, compared one after the other, come after the values beside them; with none, always."""
+    """Whether columns, compared one after the other, come after the values beside them; with none, always.
+
+    That the first is not before its value says nothing new, but it is where an index begins to read.
+    """
     if not place:
         return true()
     (column, value), *rest = place
     after: ColumnElement[bool] = column > value
-    return or_(after, and_(column == value, _is_behind(rest))) if rest else after
+    begins: ColumnElement[bool] = column >= value
+    return and_(begins, or_(after, _is_behind(rest))) if rest else after

@@ -32,7 +32,11 @@ _NEWEST: Final = PreparedList(
 )
 _INSERT: Final = insert(capsules)
 _INSERT_PERSONAL: Final = insert(personal_capsules)
-_DELETE_OF_GRANT: Final = delete(personal_capsules).where(personal_capsules.c.grant == bindparam("which"))
+# The record goes first: it says in which partition to look.
+_DELETE_OF_GRANT: Final = delete(personal_capsules).where(
+    personal_capsules.c.record == select(grants.c.record).where(grants.c.hash == bindparam("which")).scalar_subquery(),
+    personal_capsules.c.grant == bindparam("which"),
+)
 _NEW: Final = "new_"
 
 
@@ -188,13 +192,17 @@ def find_elsewhere(connection: Connection, record: RecordId, wanted: Collection[
     )
 
 
-def is_referred_to(connection: Connection, compartment_statement: StatementHash) -> bool:
-    """Whether a capsule of a document without a tombstone is under `compartment_statement`."""
+def is_referred_to(connection: Connection, record: RecordId, compartment_statement: StatementHash) -> bool:
+    """Whether a capsule of a document of `record` without a tombstone is under `compartment_statement`."""
     return connection.execute(
         select(
             select(capsules.c.role)
             .join(documents, _OF_DOCUMENT)
-            .where(capsules.c.compartment_statement == compartment_statement, documents.c.tombstoned_at.is_(None))
+            .where(
+                capsules.c.record == record,
+                capsules.c.compartment_statement == compartment_statement,
+                documents.c.tombstoned_at.is_(None),
+            )
             .exists()
         )
     ).scalar_one()

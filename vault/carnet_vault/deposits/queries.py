@@ -182,9 +182,7 @@ def load_own(
     if after is not None:
         document, version = after
         query = query.where(
-            or_(
-                versions.c.document > document,
-                and_(versions.c.document == document, versions.c.version > version),
-            )
+            documents.c.document >= document,  # where the index begins to read
+            or_(versions.c.document > document, versions.c.version > version),
         )
     return connection.execute(query).all()

@@ -184,7 +184,7 @@ def _authorise(moment: Moment, principal: Principal, record: RecordId, grant: St
     )
 
 
-def _listed(access: Access) -> Select[Any]:
+def _listed(access: Access) -> queries.Listing:
     if access.grant is None:
         return queries.listed_for_patient(access.record)
     if access.grant.compartments:

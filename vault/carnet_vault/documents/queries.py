@@ -6,9 +6,10 @@ compartment where the document is filed, or the personal one of a single-documen
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Join, Row, Select, Subquery, and_, func, select
 
 from carnet_protocol.ids import DocumentId, RecordId, StatementHash
 from carnet_protocol.tuples import KeyRole
@@ -25,8 +26,6 @@ _manifests: Final = statements.alias("manifests")
 _reseals: Final = statements.alias("reseals")
 
 _IS_ALIVE: Final = documents.c.tombstoned_at.is_(None)
-_IS_LISTED: Final = versions.c.version == documents.c.listed
-_IS_HEAD: Final = versions.c.version == documents.c.head
 _IS_FILED_HERE: Final = capsules.c.compartment == documents.c.compartment
 _newest = personal_capsules.alias("newest")
 _IS_NEWEST_PERSONAL: Final = versions.c.version == (
@@ -41,52 +40,63 @@ _IS_NEWEST_PERSONAL: Final = versions.c.version == (
 )
 
 
-def listed_for_patient(record: RecordId) -> Select[Any]:
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A query for one version of each document, and its column by which pages are cut."""
+
+    query: Select[Any]
+    document: ColumnElement[DocumentId]
+
+
+def listed_for_patient(record: RecordId) -> Listing:
     """The head of every document without a tombstone."""
-    return _of_record(_entries(capsules).where(_IS_HEAD), record)
+    query = _versions_of(documents, capsules).where(versions.c.version == documents.c.head)
+    return Listing(query.where(documents.c.record == record, _IS_ALIVE), documents.c.document)
 
 
-def listed_for_compartments(record: RecordId, grant: StatementHash) -> Select[Any]:
+def listed_for_compartments(record: RecordId, grant: StatementHash) -> Listing:
     """The newest version with a capsule there, of every document filed in a compartment of `grant`."""
-    return _of_record(_entries(capsules, _in_compartments(grant)).where(_IS_LISTED), record)
+    visible = _in_order(record, _in_compartments(grant))
+    query = _versions_of(visible, capsules).where(versions.c.version == visible.c.listed)
+    return Listing(_within(query, record, capsules), visible.c.document)
 
 
-def listed_for_documents(record: RecordId, grant: StatementHash) -> Select[Any]:
+def listed_for_documents(record: RecordId, grant: StatementHash) -> Listing:
     """The newest version with a personal capsule of `grant`, of every document that it names."""
-    query = _entries(personal_capsules, _in_documents(grant)).where(
-        personal_capsules.c.grant == grant, _IS_NEWEST_PERSONAL
-    )
-    return _of_record(query, record)
+    visible = _in_order(record, _in_documents(grant))
+    query = _versions_of(visible, personal_capsules).where(personal_capsules.c.grant == grant, _IS_NEWEST_PERSONAL)
+    return Listing(_within(query, record, personal_capsules), visible.c.document)
 
 
 def versions_for_patient(record: RecordId, document: DocumentId) -> Select[Any]:
     """The versions of a document."""
-    return _of_document(_entries(capsules), record, document)
+    return _of_document(_versions_of(documents, capsules), record, document)
 
 
 def versions_for_compartments(record: RecordId, grant: StatementHash, document: DocumentId) -> Select[Any]:
     """Those versions that a reader of compartments sees."""
-    return _of_document(_entries(capsules, _in_compartments(grant)).where(_IS_FILED_HERE), record, document)
+    query = _versions_of(_joined(_in_compartments(grant)), capsules).where(_IS_FILED_HERE)
+    return _of_document(query, record, document)
 
 
 def versions_for_documents(record: RecordId, grant: StatementHash, document: DocumentId) -> Select[Any]:
     """Those versions that a reader of single documents sees."""
-    query = _entries(personal_capsules, _in_documents(grant)).where(personal_capsules.c.grant == grant)
+    query = _versions_of(_joined(_in_documents(grant)), personal_capsules).where(personal_capsules.c.grant == grant)
     return _of_document(query, record, document)
 
 
 def load_documents(
-    connection: Connection, query: Select[Any], *, after: DocumentId | None, limit: int
+    connection: Connection, listing: Listing, *, after: DocumentId | None, limit: int
 ) -> Sequence[EntryRow]:
-    """At most `limit` rows of a query for lists, by document id, from behind `after`."""
-    return connection.execute(_between_documents(query, after, None).limit(limit)).all()
+    """At most `limit` rows of `listing`, by document id, from behind `after`."""
+    return connection.execute(_between_documents(listing, after, None).limit(limit)).all()
 
 
 def list_documents(
-    connection: Connection, query: Select[Any], *, after: DocumentId | None, until: DocumentId | None, limit: int
+    connection: Connection, listing: Listing, *, after: DocumentId | None, until: DocumentId | None, limit: int
 ) -> list[Key]:
     """Only the keys of what `load_documents` would load up to `until`."""
-    return _keys(connection, _between_documents(query, after, until).limit(limit))
+    return _keys(connection, _between_documents(listing, after, until).limit(limit))
 
 
 def load_versions(connection: Connection, query: Select[Any], *, after: int, limit: int) -> Sequence[EntryRow]:
@@ -163,16 +173,11 @@ def load_tombstones(
     return tuple(connection.execute(query).scalars())
 
 
-def _entries(table: FromClause, *scope: tuple[FromClause, ColumnElement[bool]]) -> Select[Any]:
-    """Versions with their metadata capsule from `table`, of the documents in `scope`."""
-    source = documents
-    joined: FromClause = source
-    for other, condition in scope:
-        joined = joined.join(other, condition)
+def _versions_of(source: FromClause, table: FromClause) -> Select[Any]:
+    """Versions with their metadata capsule from `table`, of the documents in `source`."""
+    document = documents if isinstance(source, Join) else source
     joined = (
-        joined.join(
-            versions, and_(versions.c.record == documents.c.record, versions.c.document == documents.c.document)
-        )
+        source.join(versions, and_(versions.c.record == document.c.record, versions.c.document == document.c.document))
         .join(table, _is_capsule_of_version(table, KeyRole.METADATA))
         .join(_manifests, _manifests.c.hash == versions.c.manifest)
         .outerjoin(_reseals, _reseals.c.hash == versions.c.reseal)
@@ -184,6 +189,22 @@ def _entries(table: FromClause, *scope: tuple[FromClause, ColumnElement[bool]]) 
         versions.c.metadata,
         *_capsule_columns(table),
     ).select_from(joined)
+
+
+def _in_order(record: RecordId, scope: tuple[FromClause, ColumnElement[bool]]) -> Subquery:
+    """The documents in `scope`, by document id.
+
+    Sorted here, and not with all that hangs on them: what a page costs must hardly grow with the record. PostgreSQL
+    keeps a sorted query as it stands, and goes on from row to row until the page is full. Left to itself it believes
+    that next to no document is in scope, joins everything to all of them, and then sorts.
+    """
+    columns = (documents.c.record, documents.c.document, documents.c.head, documents.c.listed)
+    query = select(*columns).select_from(_joined(scope)).where(documents.c.record == record, _IS_ALIVE)
+    return query.order_by(documents.c.document).subquery("visible")
+
+
+def _joined(scope: tuple[FromClause, ColumnElement[bool]]) -> Join:
+    return documents.join(*scope)
 
 
 def _in_compartments(grant: StatementHash) -> tuple[FromClause, ColumnElement[bool]]:
@@ -209,20 +230,22 @@ def _capsule_columns(table: FromClause) -> Sequence[ColumnElement[Any]]:
     return [column for column in table.c if column.name not in {"record", "digest"}]
 
 
-def _of_record(query: Select[Any], record: RecordId) -> Select[Any]:
-    return query.where(documents.c.record == record, _IS_ALIVE)
+def _within(query: Select[Any], record: RecordId, table: FromClause) -> Select[Any]:
+    """The query, with the record said of each table: a sorted query does not pass on whose documents it is about."""
+    return query.where(versions.c.record == record, table.c.record == record)
 
 
 def _of_document(query: Select[Any], record: RecordId, document: DocumentId) -> Select[Any]:
-    return _of_record(query, record).where(documents.c.document == document)
+    return query.where(documents.c.record == record, documents.c.document == document, _IS_ALIVE)
 
 
-def _between_documents(query: Select[Any], after: DocumentId | None, until: DocumentId | None) -> Select[Any]:
+def _between_documents(listing: Listing, after: DocumentId | None, until: DocumentId | None) -> Select[Any]:
+    query = listing.query
     if after is not None:
-        query = query.where(documents.c.document > after)
+        query = query.where(listing.document > after)
     if until is not None:
-        query = query.where(documents.c.document <= until)
-    return query.order_by(documents.c.document)
+        query = query.where(listing.document <= until)
+    return query.order_by(listing.document)
 
 
 def _between_versions(query: Select[Any], after: int, until: int | None) -> Select[Any]:

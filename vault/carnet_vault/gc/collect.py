@@ -56,7 +56,7 @@ class Collector:
         counts = Counter(uploads=self._collect_uploads(until))
         # 2
         counts["documents"] = self._strip_documents(until)
-        counts["personal_capsules"] = self._write(partial(queries.delete_personal, until=until))
+        counts["personal_capsules"] = self._collect_personal(until)
         # 3
         counts["objects"] = self._collect_retired(until)
         # 4
@@ -100,10 +100,23 @@ class Collector:
         return count
 
     def _strip_documents(self, until: int) -> int:
-        count = 0
-        while batch := self._read(partial(queries.find_remains, until=until, limit=BATCH)):
-            self._write(partial(queries.strip_documents, wanted=batch))
-            count += len(batch)
+        count, last = 0, None
+        while page := self._read(partial(queries.find_removed, until=until, after=last, limit=BATCH)):
+            last, _ = page[-1]
+            wanted = [removed for removed, is_left in page if is_left]
+            if wanted:
+                self._write(partial(queries.strip_documents, wanted=wanted))
+            count += len(wanted)
+            self.on_step()
+        return count
+
+    def _collect_personal(self, until: int) -> int:
+        count, last = 0, None
+        while page := self._read(partial(queries.find_shared, until=until, after=last, limit=BATCH)):
+            last, _ = page[-1]
+            wanted = [shared for shared, is_over in page if is_over]
+            if wanted:
+                count += self._write(partial(queries.delete_personal, wanted=wanted))
             self.on_step()
         return count
 

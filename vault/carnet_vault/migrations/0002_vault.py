@@ -7,6 +7,11 @@ revision = "0002"
 down_revision = "0001"
 
 _WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_OBJECT_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_RETIRED = sa.text("retired_at IS NOT NULL")
+_TOMBSTONED = sa.text("tombstoned_at IS NOT NULL")
+_BY_RECORD = "HASH (record)"
+_PARTITIONS = 16
 
 
 def upgrade() -> None:
@@ -23,7 +28,7 @@ def upgrade() -> None:
     op.create_index("ix_nonces_seen_at", "nonces", ["seen_at"], unique=False)
     op.create_table(
         "orphans",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _OBJECT_NAME, nullable=False),
         sa.Column("seen_at", _WHOLE, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_orphans"),
         sqlite_strict=True,
@@ -43,6 +48,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_documents_record_people"),
         sa.PrimaryKeyConstraint("record", "document", name="pk_documents"),
         sqlite_strict=True,
+        postgresql_partition_by=_BY_RECORD,
     )
     op.create_index(
         "ix_documents_record_documents_author_documents_document",
@@ -50,7 +56,20 @@ def upgrade() -> None:
         ["record", "author", "document"],
         unique=False,
     )
-    op.create_index("ix_documents_tombstoned_at", "documents", ["tombstoned_at"], unique=False)
+    op.create_index(
+        "ix_documents_record_documents_compartment_documents_document",
+        "documents",
+        ["record", "compartment", "document"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_documents_tombstoned",
+        "documents",
+        ["tombstoned_at", "record", "document"],
+        unique=False,
+        sqlite_where=_TOMBSTONED,
+        postgresql_where=_TOMBSTONED,
+    )
     op.create_table(
         "locks",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
@@ -65,22 +84,30 @@ def upgrade() -> None:
     op.create_index("ix_locks_record_locks_version", "locks", ["record", "version"], unique=False)
     op.create_table(
         "objects",
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _OBJECT_NAME, nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("size", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("retired_at", _WHOLE, autoincrement=False, nullable=True),
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_objects_record_people"),
         sa.PrimaryKeyConstraint("name", name="pk_objects"),
+        sa.UniqueConstraint("record", "name", name="uq_objects_record_name"),
         sqlite_strict=True,
     )
-    op.create_index("ix_objects_retired_at", "objects", ["retired_at"], unique=False)
+    op.create_index(
+        "ix_objects_retired_at",
+        "objects",
+        ["retired_at"],
+        unique=False,
+        sqlite_where=_RETIRED,
+        postgresql_where=_RETIRED,
+    )
     op.create_table(
         "uploads",
         sa.Column("upload", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("by", sa.LargeBinary(), nullable=False),
         sa.Column("grant", sa.LargeBinary(), nullable=True),
-        sa.Column("object", sa.Text(), nullable=False),
+        sa.Column("object", _OBJECT_NAME, nullable=False),
         sa.Column("token", sa.Text(), nullable=False),
         sa.Column("size", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("part_size", _WHOLE, autoincrement=False, nullable=False),
@@ -105,12 +132,14 @@ def upgrade() -> None:
         sa.Column("digest_suite", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("reseal", sa.LargeBinary(), nullable=True),
         sa.Column("reseals", _WHOLE, autoincrement=False, nullable=False),
-        sa.Column("object", sa.Text(), nullable=True),
+        sa.Column("object", _OBJECT_NAME, nullable=True),
         sa.Column("metadata", sa.LargeBinary(), nullable=True),
         sa.Column("leaf_digests", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["grant"], ["grants.hash"], name="fk_versions_grant_grants"),
         sa.ForeignKeyConstraint(["manifest"], ["statements.hash"], name="fk_versions_manifest_statements"),
-        sa.ForeignKeyConstraint(["object"], ["objects.name"], name="fk_versions_object_objects"),
+        sa.ForeignKeyConstraint(
+            ["record", "object"], ["objects.record", "objects.name"], name="fk_versions_record_object_objects"
+        ),
         sa.ForeignKeyConstraint(
             ["record", "document"],
             ["documents.record", "documents.document"],
@@ -118,9 +147,10 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["reseal"], ["statements.hash"], name="fk_versions_reseal_statements"),
         sa.PrimaryKeyConstraint("record", "document", "version", name="pk_versions"),
-        sa.UniqueConstraint("manifest", name="uq_versions_manifest"),
-        sa.UniqueConstraint("object", name="uq_versions_object"),
+        sa.UniqueConstraint("record", "manifest", name="uq_versions_record_manifest"),
+        sa.UniqueConstraint("record", "object", name="uq_versions_record_object"),
         sqlite_strict=True,
+        postgresql_partition_by=_BY_RECORD,
     )
     op.create_table(
         "capsules",
@@ -146,8 +176,20 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("record", "document", "version", "role", name="pk_capsules"),
         sqlite_strict=True,
+        postgresql_partition_by=_BY_RECORD,
     )
-    op.create_index("ix_capsules_compartment_statement", "capsules", ["compartment_statement"], unique=False)
+    op.create_index(
+        "ix_capsules_record_capsules_compartment_statement",
+        "capsules",
+        ["record", "compartment_statement"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_capsules_lock_statement",
+        "capsules",
+        ["record", "lock_statement", "document", "version", "role"],
+        unique=False,
+    )
     op.create_table(
         "personal_capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -171,5 +213,26 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("record", "document", "version", "grant", "role", name="pk_personal_capsules"),
         sqlite_strict=True,
+        postgresql_partition_by=_BY_RECORD,
     )
-    op.create_index("ix_personal_capsules_grant", "personal_capsules", ["grant", "document", "version"], unique=False)
+    op.create_index(
+        "ix_personal_capsules_lock_statement",
+        "personal_capsules",
+        ["record", "lock_statement", "document", "version", "grant", "role"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_personal_capsules_grant",
+        "personal_capsules",
+        ["record", "grant", "document", "version"],
+        unique=False,
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("documents", "versions", "capsules", "personal_capsules"):
+            _make_partitions(table)
+
+
+def _make_partitions(table: str) -> None:
+    for remainder in range(_PARTITIONS):
+        bound = f"(MODULUS {_PARTITIONS}, REMAINDER {remainder})"
+        op.execute(f"CREATE TABLE {table}_p{remainder:02} PARTITION OF {table} FOR VALUES WITH {bound}")

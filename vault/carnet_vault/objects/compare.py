@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, Table, select
 
 from carnet_server.database import reader
 from carnet_storage import InvalidName, ObjectName, Store
@@ -53,11 +53,9 @@ def is_object_name(text: str) -> bool:
 def _range(
     connection: Connection, table: Table, name: str, after: ObjectName | None, until: ObjectName | None
 ) -> dict[str, int]:
-    """Sizes by name, of the rows behind `after` and up to `until`, in the order of the store: by ASCII codes."""
-    column: ColumnElement[str] = table.c[name]
-    if connection.dialect.name == "postgresql":
-        column = column.collate("C")
-    query = select(table.c[name], table.c.size)
+    """Sizes by name, of the rows behind `after` and up to `until`, in the order of the store."""
+    column = table.c[name]
+    query = select(column, table.c.size)
     if after is not None:
         query = query.where(column > after.text)
     if until is not None:

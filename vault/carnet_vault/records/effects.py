@@ -112,7 +112,7 @@ class VaultEffects(Effects):
             raise ConflictError("capsules_left_behind")
         list_versions(connection, record, touched, find_listed(connection, record, touched))
         # 3
-        if any(is_referred_to(connection, epoch) for epoch in self._closed):
+        if any(is_referred_to(connection, record, epoch) for epoch in self._closed):
             raise ConflictError("epoch_in_use")
 
 

@@ -27,7 +27,7 @@ _INSERT_OBJECT: Final = insert(objects)
 _RETIRE: Final = update(objects).where(objects.c.name == bindparam("old")).values(retired_at=bindparam("at"))
 _REPLACE: Final = (
     update(versions)
-    .where(versions.c.manifest == bindparam("of"))
+    .where(versions.c.record == bindparam("within"), versions.c.manifest == bindparam("of"))
     .values(
         reseal=bindparam("by"),
         reseals=bindparam("serial"),
@@ -73,6 +73,7 @@ def replace_version(connection: Connection, record: RecordId, replacement: Repla
     connection.execute(
         _REPLACE,
         {
+            "within": record,
             "of": candidate.reseal.body.manifest,
             "by": candidate.reseal.hash,
             "serial": candidate.reseal.body.serial,

@@ -1,0 +1,205 @@
+"""`rotate master`, `locks` and `suite`: saying what is to be rotated, and looking on."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from sqlalchemy import Connection
+
+from carnet_keyservice.master_keys.queries import load_master_keys
+from carnet_keyservice.master_keys.state import KeyState
+from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation.desk import AsJson, Desk, OpenDesk, SettingsFile, follow_job
+from carnet_keyservice.rotation.job import (
+    MAX_GRACE_SECONDS,
+    MAX_RATE,
+    MAX_WORKERS,
+    JobKind,
+    JobParameters,
+    JobState,
+)
+from carnet_keyservice.rotation.locks import count_records
+from carnet_keyservice.rotation.processes import count_running
+from carnet_keyservice.rotation.queries import find_unfinished
+from carnet_keyservice.rotation.seals import count_locks
+from carnet_keyservice.rotation.show import show_job
+from carnet_protocol.ids import JobId
+from carnet_protocol.suites import Suite
+from carnet_server.clock import system_clock
+from carnet_server.program import print_json
+
+DEFAULT_RATE: Final = 20_000
+DEFAULT_LOCKS_RATE: Final = 1_000
+DEFAULT_WORKERS: Final = 2
+DEFAULT_GRACE_SECONDS: Final = 600
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the rotation that was paused or stopped, or follow it again.")
+]
+Rate = Annotated[
+    int | None,
+    typer.Option("--rate", min=1, max=MAX_RATE, help="Items a second at most, over all workers."),
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=MAX_WORKERS, help="How many work at it at once.")]
+Grace = Annotated[
+    int,
+    typer.Option(
+        "--grace",
+        min=0,
+        max=MAX_GRACE_SECONDS,
+        metavar="SECONDS",
+        help="How long it can still be undone before what is old goes.",
+    ),
+]
+
+
+def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
+    """Add `master` to `app`."""
+
+    @app.command("master")
+    def master_command(
+        settings: SettingsFile = None,
+        *,
+        to: Annotated[
+            str | None,
+            typer.Option("--to", metavar="PROVIDER", help="Who keeps the new key: file, pkcs11 or aws-kms. As now."),
+        ] = None,
+        dry_run: DryRun = False,
+        resume: Resume = False,
+        rate: Rate = None,
+        workers: Workers = DEFAULT_WORKERS,
+        grace: Grace = DEFAULT_GRACE_SECONDS,
+        as_json: AsJson = False,
+    ) -> None:
+        r"""Make a new master key and seal every record lock under it. Patients notice nothing.
+
+        Every new seal is read back and opened before the new key comes into use; the old seals go after the grace.
+
+        \b
+        Examples:
+          carnet-keyservice rotate master --dry-run
+          carnet-keyservice rotate master
+          carnet-keyservice rotate master --to pkcs11 --rate 5000
+        """
+        parameters = JobParameters(provider=to, rate=rate or DEFAULT_RATE, workers=workers, grace_seconds=grace)
+        with desk(settings) as open_desk:
+            _rotate(open_desk, JobKind.MASTER, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
+
+
+def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
+    """Add `locks` and `suite` to `app`."""
+
+    def rotate_locks(
+        kind: JobKind,
+        settings: Path | None,
+        *,
+        dry_run: bool,
+        resume: bool,
+        rate: int | None,
+        workers: int,
+        grace: int,
+        as_json: bool,
+    ) -> None:
+        parameters = JobParameters(rate=rate or DEFAULT_LOCKS_RATE, workers=workers, grace_seconds=grace)
+        with desk(settings) as open_desk:
+            _rotate(open_desk, kind, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
+
+    @app.command("locks")
+    def locks_command(
+        settings: SettingsFile = None,
+        *,
+        dry_run: DryRun = False,
+        resume: Resume = False,
+        rate: Rate = None,
+        workers: Workers = DEFAULT_WORKERS,
+        grace: Grace = DEFAULT_GRACE_SECONDS,
+        as_json: AsJson = False,
+    ) -> None:
+        r"""Make every record a new lock and remake the outer lock of each of its capsules, together with the vault.
+
+        No patient is needed and no document is touched. After the grace the older locks are retired: released never
+        again, kept until they are destroyed.
+
+        \b
+        Examples:
+          carnet-keyservice rotate locks --dry-run
+          carnet-keyservice rotate locks --rate 500 --grace 3600
+        """
+        rotate_locks(
+            JobKind.LOCKS,
+            settings,
+            dry_run=dry_run,
+            resume=resume,
+            rate=rate,
+            workers=workers,
+            grace=grace,
+            as_json=as_json,
+        )
+
+    @app.command("suite")
+    def suite_command(
+        settings: SettingsFile = None,
+        *,
+        dry_run: DryRun = False,
+        resume: Resume = False,
+        rate: Rate = None,
+        workers: Workers = DEFAULT_WORKERS,
+        grace: Grace = DEFAULT_GRACE_SECONDS,
+        as_json: AsJson = False,
+    ) -> None:
+        """Bring record locks to the suite that is written now: as `rotate locks`, for those of another suite alone.
+
+        What is inside of the outer locks is the patients' to bring along; `status` counts what is left.
+        """
+        rotate_locks(
+            JobKind.SUITE,
+            settings,
+            dry_run=dry_run,
+            resume=resume,
+            rate=rate,
+            workers=workers,
+            grace=grace,
+            as_json=as_json,
+        )
+
+
+def _rotate(
+    desk: Desk, kind: JobKind, parameters: JobParameters, *, dry_run: bool, resume: bool, as_json: bool
+) -> None:
+    if dry_run:
+        plan = desk.read(lambda connection: _plan(connection, desk.deployment.write_suite, kind, parameters))
+        print_json(plan) if as_json else show_job(Console(), plan)
+        raise typer.Exit(0 if plan["can_begin"] else 1)
+    if resume:
+        job = desk.decide(lambda moment: accept.resume_job(moment, parameters=parameters, by=None))
+    else:
+        name = JobId.make()
+        job = desk.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
+    follow_job(desk, job.id, wanted=JobState.FINISHED, as_json=as_json)
+
+
+def _plan(connection: Connection, suite: Suite, kind: JobKind, parameters: JobParameters) -> dict[str, Any]:
+    now = system_clock()
+    total = count_locks(connection) if kind is JobKind.MASTER else count_records(connection, kind, suite)
+    active = next((row for row in load_master_keys(connection) if row.state is KeyState.ACTIVE), None)
+    running = find_unfinished(connection)
+    programs = count_running(connection, now=now)
+    hindrance = None
+    if running is not None:
+        hindrance = f"a rotation of {running.kind} has not ended"
+    elif active is None:
+        hindrance = "the key service has never run: start it first"
+    return {
+        "rotates": kind.value,
+        "can_begin": hindrance is None,
+        "hindrance": hindrance,
+        "total": total,
+        "seconds_at_least": -(-total // parameters.rate),
+        "grace_seconds": parameters.grace_seconds,
+        "active_version": None if active is None else active.version,
+        "provider": None if active is None else active.provider,
+        "new_provider": parameters.provider or (None if active is None else active.provider),
+        "programs": programs,
+    }

@@ -1,0 +1,102 @@
+"""A batch of the rotation of record locks, by record: key service and vault together (`lock_rotation`).
+
+    write    a new lock for each record, every capsule remade under it and swapped at the vault
+    delete   the vault is asked again; where nothing is left under older locks, these are retired
+
+What is rotated stays rotated: a job that is undone leaves records under new locks and others under old ones, and both
+open. Where a capsule stays under an older lock because nobody may open it any more, nothing is said of it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+
+from carnet_keyservice.errors import RotationError
+from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
+from carnet_keyservice.rotation.job import Job, JobKind, Phase, Shard, Skip, Step
+from carnet_keyservice.rotation.queries import advance_shard
+from carnet_keyservice.rotation.workshop import Workshop
+from carnet_keyservice.tables import record_locks
+from carnet_protocol.ids import RecordId
+from carnet_protocol.limits import MAX_ROTATION_RECORDS
+from carnet_protocol.suites import Suite
+
+MAX_RECORDS: Final = min(50, MAX_ROTATION_RECORDS)
+"""Records of one batch: a worker that is told to stop finishes them first."""
+_QUIET: Final = frozenset({LeftReason.EPOCH_CLOSED, LeftReason.GRANT_OVER})
+_later: Final = record_locks.alias("later")
+_IS_NEWEST: Final = and_(
+    record_locks.c.destroyed.is_(None),
+    ~exists().where(_later.c.record == record_locks.c.record, _later.c.version > record_locks.c.version),
+)
+
+
+def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
+    """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
+    if shop.rotator is None:
+        raise RotationError("this program has no way to the vault")
+    limit = min(limit, MAX_RECORDS)
+    records = shop.read(
+        lambda connection: _load_records(connection, job, shard, limit=limit, suite=shop.deployment.write_suite)
+    )
+    order = RotationOrder(job=str(job.id), newer_than=job.begun, by=job.by)
+    rotated = shop.rotator.rotate(records, order) if records else []
+    if shard.phase is Phase.DELETE:
+        shop.rotator.retire(rotated, order, grace_seconds=0)
+    skips = _skips(rotated)
+    is_last = len(records) < limit
+    after = records[-1].raw if records else shard.after
+
+    def advance(connection: Connection) -> bool:
+        return advance_shard(
+            connection, shard, after=after, done=len(records) - len(skips), skips=skips, is_done=is_last
+        )
+
+    looked_at = len(records) + sum(each.swapped for each in rotated)
+    return Step(looked_at, is_last, shop.write(advance))
+
+
+def count_records(connection: Connection, kind: JobKind, suite: Suite) -> int:
+    """How many records a job of `kind` is about, in a deployment that writes `suite`."""
+    wanted = [_IS_NEWEST]
+    if kind is JobKind.SUITE:
+        wanted.append(record_locks.c.suite != int(suite))
+    return connection.execute(select(func.count()).where(*wanted)).scalar_one()
+
+
+def _load_records(connection: Connection, job: Job, shard: Shard, *, limit: int, suite: Suite) -> list[RecordId]:
+    rows = connection.execute(
+        select(record_locks.c.record)
+        .where(
+            _IS_NEWEST,
+            _is_wanted(job, shard.phase, suite),
+            record_locks.c.record >= RecordId(shard.first.ljust(32, b"\0")),
+            *([record_locks.c.record > RecordId(shard.after)] if shard.after else []),
+            record_locks.c.record <= RecordId(shard.last),
+        )
+        .order_by(record_locks.c.record)
+        .limit(limit)
+    )
+    return list(rows.scalars())
+
+
+def _is_wanted(job: Job, phase: Phase, suite: Suite) -> ColumnElement[bool]:
+    """Of newest locks: whether the job is to replace it, or put it there."""
+    is_of_job = record_locks.c.made > job.begun
+    if phase is Phase.DELETE:
+        return is_of_job
+    if job.kind is JobKind.SUITE:
+        return or_(is_of_job, record_locks.c.suite != int(suite))
+    return record_locks.c.record.is_not(None)
+
+
+def _skips(rotated: Sequence[RecordRotation]) -> list[Skip]:
+    skips = []
+    for each in rotated:
+        loud = sorted({left.reason for left in each.left} - _QUIET)
+        if each.state is not RecordState.ROTATED:
+            skips.append(Skip(each.record, each.version, each.state.value))
+        elif loud:
+            skips.append(Skip(each.record, each.version, f"a capsule stays under an older lock: {loud[0].value}"))
+    return skips
