@@ -85,7 +85,7 @@ def _count(moment: Moment, kind: JobKind, parameters: JobParameters) -> int:
         return count_locks(moment.connection)
     if parameters.retired_before is not None:
         return count_doomed(moment.connection, until=parameters.retired_before)
-    return count_records(moment.connection, kind)
+    return count_records(moment.connection, kind, moment.deployment.write_suite)
 
 
 def pause_job(moment: Moment, job: Job, *, problem: str | None, by: Fingerprint | None = None) -> bool:
