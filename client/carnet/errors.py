@@ -12,10 +12,12 @@
     |   |-- RecoveryKitMissingError something is about to be shared and no recovery kit was printed
     |   |-- ChangedKeysError        somebody's keys are other ones than those that were accepted here
     |   |-- GrantEndedError         the grant is over, or has not begun
+    |   |-- RecordErasedError       the record of this home was erased
     |   `-- UnfinishedError         long work stopped before its end: run the same command again
     |-- DataError                   what came in is not what it must be; nothing of it was used
     |   |-- DecryptionError         a ciphertext does not open; the reason is not told
     |   |-- VerificationError       a statement or an answer that does not prove what it claims
+    |   |-- BelowFloorError         of a suite that the pinned service card does not allow any more
     |   |-- DisagreementError       the two servers say different things
     |   `-- RollbackError           a server says less than it said before
     `-- TransportError              a server could not be asked, or answered with a refusal
@@ -86,6 +88,10 @@ class GrantEndedError(CallerError):
     """The grant is over, or has not begun."""
 
 
+class RecordErasedError(CallerError):
+    """The record of this home was erased, by a command that was given here: there is nothing left to do with it."""
+
+
 class UnfinishedError(CallerError):
     """Long work stopped before its end; nothing is lost, and the same command goes on from here."""
 
@@ -103,6 +109,10 @@ class DecryptionError(DataError):
 
 class VerificationError(DataError):
     """A statement or an answer does not prove what it claims."""
+
+
+class BelowFloorError(DataError):
+    """Something is of a suite below the floor of the pinned service card; the message says who renews it."""
 
 
 class DisagreementError(DataError):

@@ -16,6 +16,7 @@ _CATALOGUE: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "whoami": ("whoami:whoami", "show who lives here: identity, short code, QR code"),
         "card": ("card:card", "show the service card, or take a newer one"),
         "passphrase": ("passphrase:passphrase", "change the passphrase"),
+        "renew": ("renew:renew", "move keys and record to the suite of a newer service card"),
     },
     "Documents": {
         "record": ("record:record", "open your record and see its parts"),
@@ -26,6 +27,7 @@ _CATALOGUE: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "history": ("history:history", "versions of a document, or what happened to the record"),
         "move": ("move:move", "move a document to another part of the record, for example to hide it"),
         "remove": ("remove:remove", "take a document out of the record for good"),
+        "erase": ("erase:erase", "erase the whole record for good"),
         "export": ("export:export", "write the whole record into a plain folder"),
         "verify": ("verify:verify", "check every signature and every byte"),
     },

@@ -112,7 +112,9 @@ class LockStore:
                 failed[record] = RecordState.NO_LOCK
             elif lock.made <= order.newer_than:
                 try:
-                    made.append(self.keys.make(record, decide.decide_next_version(lock), under=under, coming=coming))
+                    version = decide.decide_next_version(lock)
+                    suite = self.deployment.write_suite
+                    made.append(self.keys.make(record, version, suite=suite, under=under, coming=coming))
                 except TooLargeError:
                     failed[record] = RecordState.FULL
         return made, failed
@@ -139,6 +141,8 @@ class LockStore:
         def work(connection: Connection, now: int) -> None:
             moment = Moment(connection, now, self.deployment)
             for record in stale:
+                if queries.find_newest_lock(connection, record) is None:  # erased meanwhile
+                    continue
                 accept.reissue_statement(moment, record, self.server_key)
 
         if stale:

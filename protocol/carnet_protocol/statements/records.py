@@ -1,4 +1,4 @@
-"""Statements that shape a record: compartment, closing, lock, filing (spec `statements.md`, "Records")."""
+"""Statements that shape a record: compartment, closing, lock, filing, erasure (spec `statements.md`, "Records")."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -45,7 +45,8 @@ class Compartment(Statement):
             raise ValueError("a compartment key has the size of its suite")
         if len(self.sealed_name) != box_size(self.suite, COMPARTMENT_NAME_SIZE):
             raise ValueError("a sealed compartment name has one size")
-        if len(self.sealed_opening) != box_size(self.suite, READERS_SALT_SIZE):
+        # Sealed to the patient's account key, which may be of another suite.
+        if len(self.sealed_opening) not in {box_size(suite, READERS_SALT_SIZE) for suite in SIZES}:
             raise ValueError("a sealed opening has one size")
         return self
 
@@ -114,3 +115,17 @@ class Filing(Statement):
         if (self.serial == 1) != (self.previous is None):
             raise ValueError("the first filing alone has no previous one")
         return self
+
+
+class Erasure(Statement):
+    """Erases a whole record, for good. Signed by the patient's root key, so that no stolen device can.
+
+    A server forgets everything of the record but the person and this statement, and takes nothing about it any more.
+    """
+
+    KIND: ClassVar[str] = "erasure"
+
+    record: RecordId
+    vault: Fingerprint
+    keyservice: Fingerprint
+    issued_at: UtcSeconds

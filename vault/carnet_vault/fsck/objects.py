@@ -8,12 +8,11 @@ from sqlalchemy import Engine, Row, Select, and_, func, literal, select, tuple_
 
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.layout import leaf_digest, leaf_ranges
-from carnet_protocol.statements import Reseal, Signed
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import SIZES, Suite
 from carnet_server.database import reader
 from carnet_server.fsck import Finding
-from carnet_server.tables import statements
 from carnet_storage import ObjectName, ObjectNotFound, StorageError, Store
+from carnet_vault.erasures.queries import count_erased
 from carnet_vault.objects.compare import Pair, compare_objects, is_object_name
 from carnet_vault.tables import documents, objects, uploads, versions
 
@@ -36,6 +35,7 @@ class Litter:
     orphan_objects: int = 0
     uploads: int = 0
     retired_objects: int = 0
+    erased_objects: int = 0
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
                 check = "row_without_object" if pair.stored_size is None else "stored_object_of_another_size"
                 yield Finding(check, f"object {pair.name}")
             # 2
-            if pair.row_size is None and not pair.has_upload:
+            if pair.row_size is None and not (pair.has_upload or pair.is_erased):
                 seen.litter.orphan_objects += 1
     except StorageError:
         store.check()
@@ -78,6 +78,7 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
                 yield Finding("object_name_malformed", f"object {name!r}")
         seen.litter.uploads = connection.execute(select(func.count()).select_from(uploads)).scalar_one()
         retired = select(func.count()).where(objects.c.retired_at.is_not(None))
+        seen.litter.erased_objects = count_erased(connection)
         seen.litter.retired_objects = connection.execute(retired).scalar_one()
 
 
@@ -105,11 +106,9 @@ def content_bytes(engine: Engine) -> int:
 
 def _page(engine: Engine, after: Row[Any] | None) -> Sequence[Row[Any]]:
     """The next versions of documents without a tombstone, with what their objects have to be."""
-    reseal_jws = statements.c.jws.label("reseal_jws")
     query: Select[Any] = (
-        select(*_KEY, versions.c.suite, versions.c.object, versions.c.leaf_digests, reseal_jws)
+        select(*_KEY, versions.c.digest_suite, versions.c.object, versions.c.leaf_digests)
         .join(documents, _ALIVE)
-        .outerjoin(statements, statements.c.hash == versions.c.reseal)
         .order_by(*_KEY)
         .limit(_ROWS_AT_ONCE)
     )
@@ -126,9 +125,9 @@ def _find_fault(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) ->
     if row.object is None:
         return _OTHER_DIGEST
     try:
-        suite = Suite(row.suite) if row.reseal_jws is None else Signed.parse(row.reseal_jws, Reseal).body.suite
+        suite = Suite(row.digest_suite)
         with store.open_object(ObjectName(row.object)) as opened:
-            size = len(leaf_digest(suite, b""))
+            size = SIZES[suite].content_digest
             for leaf, (start, end) in enumerate(leaf_ranges(opened.size_bytes)):
                 found = leaf_digest(suite, b"".join(opened.chunks(start=start, length=end - start)))
                 on_bytes(end - start)

@@ -34,6 +34,13 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "erased_objects",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name="pk_erased_objects"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "documents",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -56,6 +63,7 @@ def upgrade() -> None:
         ["record", "author", "document"],
         unique=False,
     )
+    op.create_index("ix_documents_head_manifest", "documents", ["head_manifest"], unique=False)
     op.create_index(
         "ix_documents_record_documents_compartment_documents_document",
         "documents",
@@ -121,6 +129,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_uploads_begun_at", "uploads", ["begun_at"], unique=False)
     op.create_index("ix_uploads_by", "uploads", ["by"], unique=False)
+    op.create_index("ix_uploads_grant", "uploads", ["grant"], unique=False)
+    op.create_index("ix_uploads_record", "uploads", ["record"], unique=False)
     op.create_table(
         "versions",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -129,6 +139,7 @@ def upgrade() -> None:
         sa.Column("manifest", sa.LargeBinary(), nullable=False),
         sa.Column("grant", sa.LargeBinary(), nullable=True),
         sa.Column("suite", _WHOLE, autoincrement=False, nullable=False),
+        sa.Column("digest_suite", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("reseal", sa.LargeBinary(), nullable=True),
         sa.Column("reseals", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("object", _OBJECT_NAME, nullable=True),
@@ -151,6 +162,9 @@ def upgrade() -> None:
         sqlite_strict=True,
         postgresql_partition_by=_BY_RECORD,
     )
+    op.create_index("ix_versions_grant", "versions", ["grant"], unique=False)
+    op.create_index("ix_versions_manifest", "versions", ["manifest"], unique=False)
+    op.create_index("ix_versions_reseal", "versions", ["reseal"], unique=False)
     op.create_table(
         "capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -160,7 +174,8 @@ def upgrade() -> None:
         sa.Column("compartment", sa.LargeBinary(), nullable=False),
         sa.Column("compartment_statement", sa.LargeBinary(), nullable=False),
         sa.Column("lock_statement", sa.LargeBinary(), nullable=False),
-        sa.Column("wrap_suite", _WHOLE, autoincrement=False, nullable=False),
+        sa.Column("inner_suite", _WHOLE, autoincrement=False, nullable=False),
+        sa.Column("outer_suite", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -188,6 +203,8 @@ def upgrade() -> None:
         ["record", "lock_statement", "document", "version", "role"],
         unique=False,
     )
+    op.create_index("ix_capsules_compartment_statement", "capsules", ["compartment_statement"], unique=False)
+    op.create_index("ix_capsules_lock", "capsules", ["lock_statement"], unique=False)
     op.create_table(
         "personal_capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -198,7 +215,8 @@ def upgrade() -> None:
         sa.Column("grantee", sa.LargeBinary(), nullable=False),
         sa.Column("grantee_statement", sa.LargeBinary(), nullable=False),
         sa.Column("lock_statement", sa.LargeBinary(), nullable=False),
-        sa.Column("wrap_suite", _WHOLE, autoincrement=False, nullable=False),
+        sa.Column("inner_suite", _WHOLE, autoincrement=False, nullable=False),
+        sa.Column("outer_suite", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["grant"], ["grants.hash"], name="fk_personal_capsules_grant_grants"),
@@ -212,6 +230,8 @@ def upgrade() -> None:
         sqlite_strict=True,
         postgresql_partition_by=_BY_RECORD,
     )
+    op.create_index("ix_personal_capsules_of_grant", "personal_capsules", ["grant"], unique=False)
+    op.create_index("ix_personal_capsules_lock", "personal_capsules", ["lock_statement"], unique=False)
     op.create_index(
         "ix_personal_capsules_lock_statement",
         "personal_capsules",
