@@ -11,10 +11,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pytest
 from sqlalchemy import Connection, Engine
+from typing_extensions import override
 
 from carnet_keyservice.errors import MasterKeyError
 from carnet_keyservice.rotation import workshop
@@ -69,7 +70,7 @@ class Faults:
 
     def database(self, name: str, run: Callable[[], T]) -> T:
         """A call of the database, which fails in one of three ways, in turn."""
-        return self.call(name, DATABASE[self.at % len(DATABASE)], run)
+        return self.call(name, self._refusal, run)
 
     @contextlib.contextmanager
     def reader(self, engine: Engine) -> Iterator[Connection]:
@@ -78,11 +79,14 @@ class Faults:
         if is_now:
             self.failed.append("read")
         if is_now and not self.is_after:
-            raise DATABASE[self.at % len(DATABASE)]()
+            raise self._refusal()
         with reader(engine) as connection:
             yield connection
         if is_now:
-            raise DATABASE[self.at % len(DATABASE)]()
+            raise self._refusal()
+
+    def _refusal(self) -> RefusalError:
+        return DATABASE[self.at % len(DATABASE)]()
 
     def _count(self) -> bool:
         self.count += self.is_armed
@@ -123,7 +127,7 @@ def failing_workshop(faults: Faults, shop: Workshop, patch: pytest.MonkeyPatch) 
         patch.setattr(KeptKeys, name, asked)
     made = FailingWorkshop(
         shop.engine,
-        FailingWriter(shop.writer, faults),  # type: ignore[arg-type]  it has what is used
+        cast("Writer", FailingWriter(shop.writer, faults)),
         shop.deployment,
         shop.server_key,
         shop.ring,
@@ -135,10 +139,17 @@ def failing_workshop(faults: Faults, shop: Workshop, patch: pytest.MonkeyPatch) 
     return made
 
 
+class _Hasty(threading.Event):
+    """Is never set, and waits for nothing."""
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
 def run_as_the_program_does(shop: Workshop) -> None:
     """Until the job ends or stands still: as the thread of `EmbeddedRunner`, which knows refusals and nothing else."""
-    stop = threading.Event()
-    stop.wait = lambda _=None: True  # type: ignore[method-assign]  nobody waits in a test
+    stop = _Hasty()
     for _ in range(MAX_ROUNDS):
         with contextlib.suppress(RefusalError):
             run_once(shop, stop)

@@ -2,11 +2,12 @@
 
 The database, its writer and the provider of master keys are counted, and the n-th call fails, for n = 1, 2, 3 … until a
 run comes off without a failure: before it did anything, and after it did all and the answer was lost, with the errors
-that such a call raises. After each: releases are answered, `fsck` finds nothing, the job goes on to its end, and nothing
-is doubled. The rotation of record locks has the same in `tests/unit/lock_rotation/test_every_call.py`.
+that such a call raises. After each: releases are answered, `fsck` finds nothing, the job goes on to its end, nothing is
+doubled. The rotation of record locks has the same in `tests/unit/lock_rotation/test_every_call.py`.
 """
 
 from collections import Counter
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -106,7 +107,7 @@ def test_whichever_call_fails_the_job_ends_and_nothing_is_doubled(
             assert [version for version, state in bench.states().items() if state == "active"] == [last]
             assert {tuple(by_version) for by_version in bench.seals().values()} == {(last,)}
             for phase in {"finished": (Phase.WRITE, Phase.DELETE), "aborted": (Phase.UNDO,)}[outcome]:
-                progress = bench.shop.read(lambda connection, phase=phase: count_progress(connection, name, phase))
+                progress = bench.shop.read(partial(count_progress, job=name, phase=phase))
                 assert (progress.done, progress.skipped) == (LOCKS, 0), (at, faults.failed[-1])
             if not was_made:
                 break
