@@ -19,6 +19,7 @@ from typing import Final
 import pytest
 
 from carnet_keyservice.rotation import accept as jobs
+from carnet_keyservice.rotation import job, queries
 from carnet_keyservice.rotation.destruction import destroy_master_key
 from carnet_keyservice.rotation.job import Phase
 from tests.support.rotation_stage import Stage, has_ended, stands
@@ -48,6 +49,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One key service that dies many times."""
     with Stage.lay_out(tmp_path_factory.mktemp("stage")) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the program of the stage has: what is decided here beside it counts them too."""
+    monkeypatch.setattr(job, "SHARDS", 2)
+    monkeypatch.setattr(queries, "SHARDS", 2)
 
 
 @pytest.fixture(scope="module")

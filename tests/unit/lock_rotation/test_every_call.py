@@ -1,11 +1,10 @@
 """Attack 25: each call that a rotation of record locks makes fails in turn; it pauses with what to mend, or goes on.
 
 The database, its writer and the vault are counted, and the n-th call fails, for n = 1, 2, 3 … until a run comes off
-without a failure: before it did anything, and after it did all and the answer was lost. After each: everybody opens what
-is theirs, the job goes on to its end under one new lock, and `fsck` finds nothing at either server.
+without a failure: before it did anything, and after it did all and the answer was lost. After each: everybody opens
+what is theirs, the job goes on to its end under one new lock, and `fsck` finds nothing at either server.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx2
@@ -38,10 +37,10 @@ def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shop(story: Story) -> Iterator[Workshop]:
+def shop(story: Story) -> Workshop:
     """The workshop of a program beside the key service."""
     store = story.rotation.rotator.locks
-    yield Workshop(
+    return Workshop(
         engine=store.engine,
         writer=store.writer,
         deployment=store.deployment,
@@ -68,14 +67,8 @@ def failing(faults: Faults, shop: Workshop, patch: pytest.MonkeyPatch) -> Worksh
 
     patch.setattr(http, "send", ask)
     patch.setattr("carnet_keyservice.vault._PAUSES_SECONDS", ())
-    return replace_rotator(made, rotator, faults)
-
-
-def replace_rotator(shop: Workshop, rotator: procedure.LockRotator, faults: Faults) -> Workshop:
-    """`shop` whose rotator decides by its writer."""
-    del faults
-    object.__setattr__(shop, "rotator", replace(rotator, locks=replace(rotator.locks, writer=shop.writer)))
-    return shop
+    object.__setattr__(made, "rotator", replace(rotator, locks=replace(rotator.locks, writer=made.writer)))
+    return made
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["undone", "answer lost"])

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from carnet_keyservice.rotation import embedded, watch
 from carnet_keyservice.rotation.baton import baton
-from carnet_keyservice.rotation.embedded import run_once
+from carnet_keyservice.rotation.embedded import EmbeddedRunner, run_once
+from carnet_keyservice.rotation.watch import Watch
 from carnet_server.database import make_engine
 from carnet_server.errors import BusyError, CommitError, UnavailableError
 from tests.support.keyservice import KeyServiceStory
@@ -63,3 +65,33 @@ def test_a_database_that_somebody_keeps_locked_is_a_refusal(story: KeyServiceSto
             bench.shop.write(lambda connection: connection.execute(text("SELECT 1")))
         holder.rollback()
         bench.shop.write(lambda connection: connection.execute(text("SELECT 1")))
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("what", ["jobs", "watch"])
+def test_a_fault_of_ours_is_told_and_the_thread_lives_on(
+    story: KeyServiceStory, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A thread that ends in silence leaves jobs that nobody does, and keys that nobody loads, until the next start."""
+    came_back = threading.Event()
+    calls: list[int] = []
+
+    def fail_once(*_: object) -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        came_back.set()
+        return False
+
+    with Bench.at(story.world) as bench:
+        part = EmbeddedRunner(bench.shop) if what == "jobs" else Watch(bench.shop, "test")
+        for module in (embedded, watch):
+            monkeypatch.setattr(module, "IDLE_SECONDS" if module is embedded else "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(embedded, "run_once", fail_once)
+        if what == "watch":
+            look = Watch.look
+            monkeypatch.setattr(Watch, "look", lambda self: look(self) if not self._thread.is_alive() else fail_once())
+        part.start()
+        assert came_back.wait(30)
+        part.stop()
+    assert any(line.get("reason") == "internal: ZeroDivisionError" for line in story.world.log_lines())
