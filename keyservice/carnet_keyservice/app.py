@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from carnet_keyservice import tables
 from carnet_keyservice.effects import KeyServiceEffects
+from carnet_keyservice.gauges import ScheduleGauges
 from carnet_keyservice.locks.keys import LockKeys
 from carnet_keyservice.locks.queries import find_newest_statement
 from carnet_keyservice.locks.routes import make_locks_router
@@ -24,11 +25,12 @@ from carnet_keyservice.rotation.embedded import EmbeddedRunner
 from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.rotation.workshop import Workshop
+from carnet_keyservice.schedule import Policy
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
 from carnet_keyservice.sealed_keys.routes import make_sealed_keys_router
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets, require_master_keys
-from carnet_keyservice.status import count_all
+from carnet_keyservice.status import counts_under
 from carnet_protocol.api import AccessView
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
@@ -106,6 +108,8 @@ def create_app(
         rates=settings.rates,
         clock=clock,
     )
+    policy = Policy.of(settings)
+    chassis.metrics.registry.register(ScheduleGauges(engine, policy, clock))
     keys = LockKeys(secrets.master_keys)
     routers = [
         make_service_card_router(deployment),
@@ -114,7 +118,7 @@ def create_app(
         make_records_router(deployment, KeyServiceEffects(), extras=add_sealed_keys),
         make_grants_router(deployment),
         events_router,
-        make_officers_router(deployment, count_all),
+        make_officers_router(deployment, counts_under(policy)),
         recovery_router,
         make_locks_router(deployment, keys, secrets.server_key),
         make_sealed_keys_router(deployment),

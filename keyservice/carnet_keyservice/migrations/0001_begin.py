@@ -7,6 +7,7 @@ revision = "0001"
 down_revision = None
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_IN_USE = sa.text("retired IS NULL AND destroyed IS NULL")
 
 
 def upgrade() -> None:
@@ -179,6 +180,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("record", "version", name="pk_record_locks"),
         sqlite_strict=True,
     )
+    op.create_index("ix_record_locks_made", "record_locks", ["made"], sqlite_where=_IN_USE, postgresql_where=_IN_USE)
     op.create_table(
         "lock_seals",
         sa.Column("record", sa.LargeBinary(), nullable=False),

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from carnet_keyservice.master_keys import FileProvider
 from carnet_keyservice.rotation import accept as jobs
 from carnet_keyservice.rotation.job import JobKind, JobParameters
 from carnet_protocol.ids import JobId
@@ -204,7 +205,9 @@ def test_a_retired_key_is_destroyed_by_two_officers_and_the_file_with_it(
     }
     assert not file.exists()
     assert keys(process)[1]["state"] == "destroyed"
-    assert process.run("keys", "destroy", "1", *both).returncode == 0
+    again = process.run("keys", "destroy", "1", *both)
+    assert again.returncode == 0
+    assert again.stdout.splitlines() == ["master key 1 is destroyed", FileProvider.afterwards]
     assert None not in story.inner(story.release(story.bob, story.grant, [story.item(KeyRole.CONTENT)]))
     assert process.run("fsck").returncode == 0
 
