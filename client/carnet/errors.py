@@ -12,6 +12,7 @@
     |   |-- RecoveryKitMissingError something is about to be shared and no recovery kit was printed
     |   |-- ChangedKeysError        somebody's keys are other ones than those that were accepted here
     |   |-- GrantEndedError         the grant is over, or has not begun
+    |   |-- RecordErasedError       the record of this home was erased
     |   `-- UnfinishedError         long work stopped before its end: run the same command again
     |-- DataError                   what came in is not what it must be; nothing of it was used
     |   |-- DecryptionError         a ciphertext does not open; the reason is not told
@@ -84,6 +85,10 @@ class ChangedKeysError(CallerError):
 
 class GrantEndedError(CallerError):
     """The grant is over, or has not begun."""
+
+
+class RecordErasedError(CallerError):
+    """The record of this home was erased, by a command that was given here: there is nothing left to do with it."""
 
 
 class UnfinishedError(CallerError):

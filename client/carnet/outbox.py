@@ -3,8 +3,8 @@
 An entry is a list of requests, in order, each safe to repeat: the same bytes get the same answer. It is on disk before
 the first is sent and gone after the last was accepted, so a command that was cut is finished by the next one.
 
-A server that is away, or fails, holds up what waits for it and nothing else. What only restricts, a revocation or a
-removal, waits behind nothing, and is never forgotten without a word.
+A server that is away, or fails, holds up what waits for it and nothing else. What only restricts, a revocation, a
+removal or an erasure, waits behind nothing, and is never forgotten without a word.
 """
 
 import itertools
@@ -29,9 +29,9 @@ from carnet.errors import (
 from carnet.receipts import verify_receipts
 from carnet.state import LocalState
 from carnet.transport import ServerClient, ServerName
-from carnet_protocol.api import Accepted, DirectoryUpdate, PeopleUpdate, RecordUpdate
+from carnet_protocol.api import Accepted, DirectoryUpdate, ErasureUpdate, PeopleUpdate, RecordUpdate
 from carnet_protocol.errors import ErrorCode, ProtocolError
-from carnet_protocol.statements import Receipt, Removal, Revocation, Signed
+from carnet_protocol.statements import Erasure, Receipt, Removal, Revocation, Signed
 from carnet_protocol.wire import WireModel
 
 _PREFIX: Final = "outbox-"
@@ -46,8 +46,8 @@ _PASSING: Final = frozenset(
     }
 )
 """Refusals that say nothing about what was sent: once a server, or a clock, is well again, it is taken."""
-Restriction = Revocation | Removal
-Update = PeopleUpdate | DirectoryUpdate | RecordUpdate
+Restriction = Revocation | Removal | Erasure
+Update = PeopleUpdate | DirectoryUpdate | RecordUpdate | ErasureUpdate
 
 
 class _StepFile(WireModel):
@@ -74,7 +74,7 @@ class Step:
 class Unsent:
     """What `flush` did not get through, and why; what a server refused for good is not kept.
 
-    `restrictions` are the revocations and removals among it.
+    `restrictions` are the revocations, removals and erasures among it.
     """
 
     error: CarnetError
@@ -202,7 +202,7 @@ def _partial(server: ServerClient, error: TransportError) -> PartialError:
 
 
 def _find_restrictions(steps: Sequence[Step]) -> tuple[Restriction, ...]:
-    """The revocations and removals in `steps`, each once."""
+    """The revocations, removals and erasures in `steps`, each once."""
     texts = dict.fromkeys(text for step in steps for text in step.body.statements)
     found = [_parse_restriction(text) for text in texts]
     return tuple(body for body in found if body is not None)
@@ -213,4 +213,6 @@ def _parse_restriction(text: str) -> Restriction | None:
         return Signed.parse(text, Revocation).body
     with suppress(ProtocolError):
         return Signed.parse(text, Removal).body
+    with suppress(ProtocolError):
+        return Signed.parse(text, Erasure).body
     return None

@@ -15,6 +15,7 @@ class Step(StrEnum):
     CLOSE = "closing old epochs"
     RETIRE = "retiring the old record lock"
     REENCRYPT = "encrypting anew"
+    ERASE = "telling both servers"
     PATIENTS = "opening what patients gave"
     RESEAL = "giving keys that are sealed anew"
     READ_BACK = "reading them back"

@@ -6,6 +6,7 @@ from carnet.documents.listing import Document, Listing, list_documents, list_ver
 from carnet.documents.metadata import DocumentKind, Metadata
 from carnet.documents.reading import OpenedDocument, open_document
 from carnet.documents.spool import deposit_large
+from carnet.erasure import erase_record, find_erasure
 from carnet.errors import CarnetError
 from carnet.grants import make_grant, plan_depositing, plan_reading
 from carnet.inbox import load_inbox
@@ -26,6 +27,8 @@ __all__ = [
     "complete_revocation",
     "deposit_large",
     "deposit_small",
+    "erase_record",
+    "find_erasure",
     "list_documents",
     "list_versions",
     "load_inbox",

@@ -13,6 +13,8 @@ from structlog.typing import FilteringBoundLogger
 
 from carnet_keyservice import tables
 from carnet_keyservice.effects import KeyServiceEffects
+from carnet_keyservice.erasures.memory import forgetting
+from carnet_keyservice.erasures.queries import delete_keys
 from carnet_keyservice.gauges import ScheduleGauges
 from carnet_keyservice.locks.keys import LockKeys
 from carnet_keyservice.locks.queries import find_newest_statement
@@ -32,11 +34,14 @@ from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets, require_master_keys
 from carnet_keyservice.status import counts_under
 from carnet_protocol.api import AccessView
+from carnet_protocol.ids import RecordId
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
+from carnet_server.database import overwrite_deleted
 from carnet_server.deployment import Deployment
 from carnet_server.directory.routes import make_directory_router
+from carnet_server.erasures.routes import make_erasures_router
 from carnet_server.events.queries import find_newest_time
 from carnet_server.events.routes import router as events_router
 from carnet_server.grants import Access
@@ -111,12 +116,19 @@ def create_app(
     policy = Policy.of(settings)
     chassis.metrics.registry.register(ScheduleGauges(engine, policy, clock))
     keys = LockKeys(secrets.master_keys)
+
+    def forget_keys(record: RecordId) -> None:
+        """Forget what an erasure has deleted, in memory and in the log ahead of the database."""
+        keys.forget(record)
+        overwrite_deleted(engine)
+
     routers = [
         make_service_card_router(deployment),
         make_people_router(deployment, recoveries=RECOVERIES, on_voided=delete_under),
         make_directory_router(deployment),
         make_records_router(deployment, KeyServiceEffects(), extras=add_sealed_keys),
         make_grants_router(deployment),
+        make_erasures_router(deployment, delete_keys, forget_keys),
         events_router,
         make_officers_router(deployment, counts_under(policy)),
         recovery_router,
@@ -128,18 +140,19 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await run_in_threadpool(require_master_keys, engine, chassis.writer, secrets.master_keys)
-        if background is None:
-            yield
-            return
-        with open_workshop(settings, deployment, engine, chassis.writer, secrets, log=log, clock=clock) as shop:
-            parts = background(shop)
-            for part in parts:
-                await run_in_threadpool(part.start)
-            try:
+        async with forgetting(engine, keys):
+            if background is None:
                 yield
-            finally:
-                for part in reversed(parts):
-                    await run_in_threadpool(part.stop)
+                return
+            with open_workshop(settings, deployment, engine, chassis.writer, secrets, log=log, clock=clock) as shop:
+                parts = background(shop)
+                for part in parts:
+                    await run_in_threadpool(part.start)
+                try:
+                    yield
+                finally:
+                    for part in reversed(parts):
+                        await run_in_threadpool(part.stop)
 
     return KeyService(make_app(chassis, title="Carnet key service", routers=routers, lifespan=lifespan), chassis)
 

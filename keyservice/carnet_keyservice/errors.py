@@ -5,6 +5,7 @@ KeyServiceError
 |-- MasterKeyError   a master key is missing, wrong, readable by others, or its provider cannot be reached
 |-- TransitionError  a key's state does not change in this way
 |-- RotationError    a job cannot begin, go on, be undone or end like this
+|-- MovedOnError     a batch came too late: its job is in another phase, or its shard further on
 `-- VaultError       the vault was asked in vain
     |-- VaultAwayError     it cannot be reached, or cannot answer now; the same may be asked again
     |-- VaultRefusedError  it refuses, as far as an answer that is not signed can say so
@@ -30,6 +31,10 @@ class TransitionError(KeyServiceError):
 
 class RotationError(KeyServiceError):
     """A job cannot do this; the message says what to do instead, for the operator alone."""
+
+
+class MovedOnError(KeyServiceError):
+    """What a batch was to do is not to be done any more; nothing of it was."""
 
 
 class VaultError(KeyServiceError):

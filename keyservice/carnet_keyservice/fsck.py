@@ -12,14 +12,31 @@ from carnet_keyservice.master_keys.queries import load_master_keys
 from carnet_keyservice.master_keys.ring import is_right
 from carnet_keyservice.master_keys.state import OPENING, KeyState
 from carnet_keyservice.sealed_keys.decide import require_form
-from carnet_keyservice.tables import OWN_COPY, lock_seals, lock_statements, record_locks, recoveries, sealed_keys
+from carnet_keyservice.tables import (
+    OWN_COPY,
+    lock_seals,
+    lock_statements,
+    metadata,
+    record_locks,
+    recoveries,
+    sealed_keys,
+)
 from carnet_protocol.api import SealedKey
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Identity, Lock, Recovery, Signed
 from carnet_server.deployment import Deployment
 from carnet_server.errors import BadRequestError
-from carnet_server.fsck import Finding, RowRule, Signers, check_log, check_rows, check_rule, check_statements
+from carnet_server.fsck import (
+    Finding,
+    RowRule,
+    Signers,
+    check_erased,
+    check_log,
+    check_rows,
+    check_rule,
+    check_statements,
+)
 from carnet_server.tables import compartments, events, grants, statements
 
 _RULES = (
@@ -42,7 +59,7 @@ _SEALS_OF_DESTROYED = (
 def check_all(connection: Connection, deployment: Deployment, ring: MasterKeys) -> Iterator[Finding]:
     """Everything.
 
-    1. The log, the statements, and the rows of the shared nouns.
+    1. The log, the statements, and the rows of the shared nouns; nothing else of an erased record.
     2. Rows of recovery and lock statements.
     3. Every master key in use is at hand, and the right one.
     4. Every record lock opens under its master key, and is the one that its statements name.
@@ -52,6 +69,7 @@ def check_all(connection: Connection, deployment: Deployment, ring: MasterKeys) 
     yield from check_log(connection, deployment.fingerprint)
     yield from check_statements(connection, Signers.load(connection, deployment))
     yield from check_rows(connection)
+    yield from check_erased(connection, metadata)
     # 2
     for rule in _RULES:
         yield from check_rule(connection, rule)

@@ -26,6 +26,7 @@ MAX_DESTRUCTION_SECONDS: Final = 7 * 86_400
 MAX_REVOKED_ATTESTATIONS: Final = 1_000
 STATEMENT_WINDOW_SECONDS: Final = 30 * 86_400  # how old a device's statement may be when a server first sees it
 ADMISSION_WINDOW_SECONDS: Final = 86_400  # and one that lets somebody in: a grant, or the enrolment of a device
+ERASURE_WINDOW_SECONDS: Final = 7 * 86_400  # and an erasure: one that was thought better of is not found years later
 MAX_IDENTITIES: Final = 64
 MAX_DEVICES: Final = 256
 MAX_REMOVALS: Final = 256

@@ -13,7 +13,7 @@ from carnet_protocol.ids import Fingerprint
 from carnet_protocol.signing import Signer
 from carnet_server.authentication import Authenticator
 from carnet_server.clock import Clock, ClockGuard, system_clock
-from carnet_server.database import reader
+from carnet_server.database import overwrite_deleted, reader
 from carnet_server.metrics import Metrics
 from carnet_server.migrations import check_migrated
 from carnet_server.nonces import Nonces
@@ -56,8 +56,9 @@ class Chassis:
     """Signs what is answered to the other server."""
 
     def start(self) -> None:
-        """Check that all is there, then take works. Raises what `check_ready` raises."""
+        """Check that all is there, overwrite what was deleted, then take works. Raises what `check_ready` raises."""
         self.check_ready()
+        overwrite_deleted(self.engine)
         self.writer.start()
 
     def stop(self) -> None:

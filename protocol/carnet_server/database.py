@@ -24,6 +24,8 @@ from carnet_server.errors import BusyError, CommitError, NoSpaceError, RefusalEr
 
 POOL_SIZE: Final = 16
 BUSY_SECONDS: Final = 10
+_CUT_MILLISECONDS: Final = 200
+"""How long cutting the log ahead waits for readers, while writers wait for it."""
 _STATEMENT_MILLISECONDS: Final = 30_000
 _READ_ONLY: Final = "carnet_read_only"
 _SERIALIZATION_FAILURES: Final = frozenset({"40001", "40P01"})
@@ -118,6 +120,27 @@ def reader(engine: Engine) -> Iterator[Connection]:
         raise refusal from error
 
 
+def overwrite_deleted(engine: Engine) -> None:
+    """Have what was deleted gone from the files of the database, as far as that can be done now.
+
+    SQLite overwrites what it deletes, but the log ahead of the database goes on holding older pages until it is cut. It
+    is cut unless somebody reads just then; then it is the next time. On PostgreSQL nothing is done (`limits.md`).
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with contextlib.closing(engine.raw_connection()) as pooled:
+        driver = pooled.driver_connection
+        if not isinstance(driver, sqlite3.Connection):
+            raise AssertionError("internal: a SQLite engine without a SQLite connection")  # noqa: TRY004  STYLE 32
+        driver.execute(f"PRAGMA busy_timeout = {_CUT_MILLISECONDS}")
+        try:
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.OperationalError:
+            return
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+
+
 def is_retriable(error: Exception) -> bool:
     """Whether the whole transaction may be run again: lost to another one, or its connection is gone."""
     if not isinstance(error, DBAPIError):
@@ -158,10 +181,7 @@ def _explain_postgresql(cause: psycopg.Error) -> RefusalError | None:
 
 
 def _make_sqlite_engine(url: str, path: Path) -> Engine:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise SettingsError("the folder of the SQLite database is not there or cannot be written") from error
+    _create_for_its_owner(path)
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -174,6 +194,21 @@ def _make_sqlite_engine(url: str, path: Path) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _create_for_its_owner(path: Path) -> None:
+    """Make the file unless it is there. Raises `SettingsError`.
+
+    One that is there is not opened: closing it again would drop every lock that SQLite holds on it in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if os.access(path, os.R_OK | os.W_OK) and path.is_file():
+            return
+        raise SettingsError("the SQLite database cannot be read and written") from None
+    except OSError as error:
+        raise SettingsError("the folder of the SQLite database is not there or cannot be written") from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

@@ -47,28 +47,29 @@ def _id(
     return Column(name, Identifier(kind), *([ForeignKey(to)] if to else []), primary_key=key, nullable=null)
 
 
-def _bytes(name: str) -> Column[bytes]:
-    return Column(name, BYTES, nullable=False)
+def _bytes(name: str, *, null: bool = False) -> Column[bytes]:
+    return Column(name, BYTES, nullable=null)
 
 
 def _whole(name: str, *, key: bool = False, to: str | None = None, null: bool = False) -> Column[int]:
     return Column(name, INTEGER, *([ForeignKey(to)] if to else []), primary_key=key, nullable=null, autoincrement=False)
 
 
-def _word(name: str) -> Column[str]:
-    return Column(name, TEXT, nullable=False)
+def _word(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, TEXT, nullable=null)
 
 
-# The log: no row is ever changed or deleted, positions (an event.s index) have no gap.
+# The log: no row is ever deleted, positions (an event.s index) have no gap. None is changed, but that those of a record
+# lose kind, salt and body, and their rows in `event_records`, with its erasure.
 events = _table(
     "events",
     _whole("position", key=True),
     _whole("time"),
-    _word("kind"),
-    _bytes("salt"),
+    _word("kind", null=True),
+    _bytes("salt", null=True),
     _id("commitment", Commitment),
     _id("leaf_hash", Sha256Digest),
-    _bytes("body"),
+    _bytes("body", null=True),
 )
 event_records = _table(
     "event_records",
@@ -84,6 +85,7 @@ statements = _table(
     _word("jws"),
     _whole("received_at"),
     _whole("event", to="events.position"),
+    Index(None, "event"),
 )
 
 # People: `people` points to the newest identity statement of each. A root key may stand with several people: whoever
@@ -95,6 +97,7 @@ people = _table(
     _id("current", StatementHash, to="statements.hash"),
     _whole("serial"),
     _id("root_key", Ed25519PublicKey),
+    Index(None, "current"),
 )
 identities = _table(
     "identities",
@@ -172,6 +175,7 @@ compartments = _table(
     _id("device", StatementHash, to="devices.hash"),
     _whole("closed", to="events.position", null=True),
     _whole("superseded", to="events.position", null=True),
+    Index(None, "record"),
     Index(
         "ix_compartments_place",
         *("record", "compartment", "epoch"),
@@ -242,6 +246,15 @@ revocations = _table(
     _id("record", RecordId, to="people.identity"),
     _id("grant", StatementHash, to="grants.hash"),
     Index(None, "record"),
+    Index(None, "grant"),
+)
+
+# Records that were erased: of them nothing else is here but the person.
+erasures = _table(
+    "erasures",
+    _id("record", RecordId, key=True, to="people.identity"),
+    _id("hash", StatementHash, to="statements.hash"),
+    UniqueConstraint("hash"),
 )
 
 # Security officers, by the fingerprint of their key.

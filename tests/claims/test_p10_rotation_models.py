@@ -97,6 +97,8 @@ def test_once_nothing_fails_any_more_it_ends(models: Models, build: Build, claim
         ((*WORKERS, "NEW_LOCK_UNDER_OLD"), "the_pointer_is_good"),
         ((*WORKERS, "NEW_LOCK_UNCHECKED"), "the_pointer_is_good"),
         ((*WORKERS, "DELETE_BEFORE_FLIP"), "the_pointer_is_good"),
+        ((*WORKERS, "REPLACE_WITHOUT_COMPARE"), "every_lock_opens"),
+        ((*RESTORED, "DELETE_LATE"), "every_lock_opens"),
         ((*WORKERS, "DESTROY_WITHOUT_COUNT"), "no_key_in_use_is_destroyed"),
         ((*RESTORED, "DESTROY_EARLY"), "no_key_in_use_is_destroyed"),
         ((*RESTORED, "MARK_WITHOUT_COMPARE"), "the_pointer_is_good"),

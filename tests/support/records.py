@@ -19,6 +19,7 @@ from carnet_protocol.ids import (
     CompartmentId,
     DocumentId,
     DocumentSalt,
+    Fingerprint,
     GrantId,
     IdentityHash,
     RecordId,
@@ -26,10 +27,12 @@ from carnet_protocol.ids import (
     derive_document_id,
 )
 from carnet_protocol.sealed_box import COMPARTMENT_NAME_SIZE, NOTE_SIZE, BoxKind, box_size
+from carnet_protocol.signing import Signer
 from carnet_protocol.statements import (
     Attestation,
     Closing,
     Compartment,
+    Erasure,
     Filing,
     Grant,
     Lock,
@@ -230,6 +233,23 @@ class OwnRecord:
             issued_at=at,
         )
         return Signed.sign(body, self.patient.device.signer)
+
+    def erase(
+        self,
+        *,
+        root: Signer | None = None,
+        vault: Fingerprint | None = None,
+        keyservice: Fingerprint | None = None,
+        at: int = NOW,
+    ) -> Signed[Erasure]:
+        """An erasure of the record, by the newest root key and for both servers unless said otherwise."""
+        body = Erasure(
+            record=self.id,
+            vault=vault or self.deployment.vault.fingerprint,
+            keyservice=keyservice or self.deployment.keyservice.fingerprint,
+            issued_at=at,
+        )
+        return Signed.sign(body, root or self.patient.root)
 
     def file(
         self,

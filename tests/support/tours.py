@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from carnet_keyservice.schedule import Policy, load_schedule
-from carnet_protocol.api import PeopleUpdate
+from carnet_protocol.api import ErasureUpdate, PeopleUpdate
 from carnet_protocol.ids import DocumentId, IdentityHash, RecordId, Sha256Digest, StatementHash
 from carnet_protocol.tuples import KeyRole
 from carnet_server.database import reader
@@ -37,7 +37,7 @@ from carnet_vault.tables import documents
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.parcels import Parcel, make_reseal, swap
 from tests.support.people import DAY, NOW, OwnPerson
-from tests.support.records import update_of
+from tests.support.records import OwnRecord, update_of
 from tests.support.vault import VaultStory
 
 Steps = dict[str, Callable[[], object]]
@@ -165,6 +165,7 @@ def vault_tour(story: VaultStory) -> Steps:
         "status counts": read(count_all, NOW),
         "gc": collect,
         "gc of orphans": collect_orphans,
+        "erasure": lambda: _ok(world.post(f"{story.path}/erasure", story.alice, _erasure(own))),
     }
 
 
@@ -213,7 +214,12 @@ def keyservice_tour(story: KeyServiceStory) -> Steps:
         "recovery": lambda: accept(world.send_as_key("GET", "/v1/recovery", story.alice.root)),
         "revocation": lambda: accept(world.post_statements(own, update_of(own.revoke(story.grant)))),
         "removal of a device": lambda: accept(world.post_people(story.bob.remove(story.bob.device, since=0).text)),
+        "erasure": lambda: accept(world.post(f"{path}/erasure", story.alice, _erasure(own))),
     }
+
+
+def _erasure(own: OwnRecord) -> ErasureUpdate:
+    return ErasureUpdate(statements=(own.erase().text,))
 
 
 def _remove(story: VaultStory) -> Any:

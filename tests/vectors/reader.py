@@ -203,6 +203,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "record": HASH, "document": HASH, "serial": "int1", "previous": "hash?", "compartment": ID16, "device": HASH,
         "issued_at": "time",
     },
+    "erasure": {"record": HASH, "vault": HASH, "keyservice": HASH, "issued_at": "time"},
     "manifest": {
         "suite": "suite", "record": HASH, "document": HASH, "document_salt": HASH, "version": "int1", "author": HASH,
         "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "b32", "ciphertext_size": "size",
@@ -231,7 +232,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     },
     "receipt": {"server": HASH, "index": "int0", "time": "time", "leaf": HASH},
     "rotation-report": {
-        "keyservice": HASH, "job": ID16, "rotates": "master locks suite", "outcome": "finished aborted", "by": "hash?",
+        "keyservice": HASH, "job": ID16, "rotates": "master locks suite destruction",
+        "outcome": "finished aborted", "by": "hash?",
         "begun_at": "time", "ended_at": "time", "old_version": "int1?", "new_version": "int1?", "total": "int0",
         "done": "counts", "skipped": "counts", "old_references": "int0",
     },

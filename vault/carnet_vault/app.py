@@ -1,5 +1,8 @@
 """The vault, wired. Importing this starts nothing."""
 
+import collections
+import contextlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,13 +11,17 @@ from fastapi import FastAPI
 from sqlalchemy import Connection, Engine
 from structlog.typing import FilteringBoundLogger
 
+from carnet_protocol.ids import RecordId
 from carnet_protocol.signing import Signer
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
 from carnet_server.counting import count_rows
+from carnet_server.database import overwrite_deleted
 from carnet_server.deployment import Deployment
 from carnet_server.directory.routes import make_directory_router
+from carnet_server.erasures.routes import make_erasures_router
+from carnet_server.errors import RefusalError
 from carnet_server.events.queries import find_newest_time
 from carnet_server.events.routes import router as events_router
 from carnet_server.grants.routes import make_grants_router
@@ -29,6 +36,8 @@ from carnet_vault.capsules.queries import delete_personal_capsules
 from carnet_vault.capsules.routes import router as capsules_router
 from carnet_vault.deposits.routes import make_deposits_router
 from carnet_vault.documents.routes import make_documents_router
+from carnet_vault.erasures.queries import delete_documents
+from carnet_vault.erasures.remove import remove_erased
 from carnet_vault.locks.routes import make_locks_router
 from carnet_vault.objects.routes import make_objects_router
 from carnet_vault.records.effects import VaultEffects
@@ -37,12 +46,14 @@ from carnet_vault.reseals.routes import make_reseals_router
 from carnet_vault.rotation.routes import make_rotation_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
-from carnet_vault.tables import documents, nonces, objects, uploads, versions
+from carnet_vault.tables import documents, erased_objects, nonces, objects, uploads, versions
 from carnet_vault.uploads.routes import make_uploads_router
 
 NAME: Final = "carnet-vault"
 VERSION: Final = "0.1.0"
 REVISIONS: Final = Path(__file__).parent / "migrations"
+ERASED_BATCHES: Final = 2
+"""How much of an erased record's objects is removed before the request is answered, in batches of a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +100,22 @@ def create_app(
         clock=clock,
         server_key=server_key,
     )
+
+    def remove_objects(record: RecordId) -> None:
+        """Begin with what an erasure left in the store; what stays when this is cut, `gc` removes."""
+        del record
+        removing = remove_erased(engine, chassis.writer, port, clock)
+        with contextlib.suppress(RefusalError), store_refusals():
+            collections.deque(itertools.islice(removing, ERASED_BATCHES), maxlen=0)
+        overwrite_deleted(engine)
+
     routers = [
         make_service_card_router(deployment),
         make_people_router(deployment, on_voided=delete_personal_capsules),
         make_directory_router(deployment),
         make_records_router(deployment, VaultEffects()),
         make_grants_router(deployment),
+        make_erasures_router(deployment, delete_documents, remove_objects),
         events_router,
         make_officers_router(deployment, count_all),
         make_uploads_router(deployment, port),
@@ -113,4 +134,5 @@ def create_app(
 def count_all(connection: Connection, now: int) -> dict[str, int]:
     """The vault in numbers, for its officers."""
     del now
-    return {table.name: count_rows(connection, table) for table in (documents, versions, objects, uploads)}
+    counted = (documents, versions, objects, uploads, erased_objects)
+    return {table.name: count_rows(connection, table) for table in counted}

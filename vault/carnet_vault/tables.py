@@ -57,8 +57,8 @@ def _whole(name: str, *, key: bool = False, null: bool = False) -> Column[int]:
     return Column(name, INTEGER, primary_key=key, nullable=null, autoincrement=False)
 
 
-def _word(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, TEXT, primary_key=key, nullable=False)
+def _word(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, TEXT, primary_key=key, nullable=null)
 
 
 def _object(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
@@ -79,6 +79,8 @@ uploads = _table(
     _whole("begun_at"),
     UniqueConstraint("object"),
     Index(None, "by"),
+    Index(None, "grant"),
+    Index(None, "record"),
     Index(None, "begun_at"),
 )
 
@@ -103,6 +105,14 @@ orphans = _table(
     _whole("seen_at"),
 )
 
+# Objects of records that were erased, and uploads under way of theirs, by their tokens: to be removed from the store at
+# once. A row goes once its object is gone.
+erased_objects = _table(
+    "erased_objects",
+    _word("name", key=True),
+    _word("token", null=True),
+)
+
 # Lock statements of the key service under which capsules came.
 locks = _table(
     "locks",
@@ -124,6 +134,7 @@ documents = _partitioned(
     _id("compartment", CompartmentId),
     _whole("listed", null=True),
     _whole("tombstoned_at", null=True),
+    Index(None, "head_manifest"),
     Index(None, "record", "author", "document"),
     Index(None, "record", "compartment", "document"),
     Index(
@@ -153,6 +164,9 @@ versions = _partitioned(
     ForeignKeyConstraint(["record", "object"], ["objects.record", "objects.name"]),
     UniqueConstraint("record", "manifest"),
     UniqueConstraint("record", "object"),
+    Index(None, "grant"),
+    Index(None, "manifest"),
+    Index(None, "reseal"),
 )
 
 # Capsules by their place: each version has one per role for its compartment, and one per role for each single-document
@@ -174,6 +188,8 @@ capsules = _partitioned(
     ),
     Index("ix_capsules_lock_statement", "record", "lock_statement", "document", "version", "role"),
     Index(None, "record", "compartment_statement"),
+    Index(None, "compartment_statement"),
+    Index("ix_capsules_lock", "lock_statement"),
 )
 personal_capsules = _partitioned(
     "personal_capsules",
@@ -193,4 +209,6 @@ personal_capsules = _partitioned(
     ),
     Index("ix_personal_capsules_lock_statement", "record", "lock_statement", "document", "version", "grant", "role"),
     Index("ix_personal_capsules_grant", "record", "grant", "document", "version"),
+    Index("ix_personal_capsules_of_grant", "grant"),
+    Index("ix_personal_capsules_lock", "lock_statement"),
 )

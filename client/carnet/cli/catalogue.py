@@ -26,6 +26,7 @@ _CATALOGUE: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "history": ("history:history", "versions of a document, or what happened to the record"),
         "move": ("move:move", "move a document to another part of the record, for example to hide it"),
         "remove": ("remove:remove", "take a document out of the record for good"),
+        "erase": ("erase:erase", "erase the whole record for good"),
         "export": ("export:export", "write the whole record into a plain folder"),
         "verify": ("verify:verify", "check every signature and every byte"),
     },

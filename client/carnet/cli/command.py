@@ -23,7 +23,8 @@ from carnet.cli.hyphens import unmark
 from carnet.cli.passphrases import find_file, read_passphrase
 from carnet.cli.servers import describe_unsent
 from carnet.cli.terminal import Terminal
-from carnet.errors import NoHomeError
+from carnet.erasure import find_erasure
+from carnet.errors import NoHomeError, RecordErasedError
 from carnet.home import Home, find_home
 from carnet.keyring import KEYRING_FILE
 from carnet.session import Session, open_session
@@ -64,6 +65,16 @@ class Desk:
             raise NoHomeError(f"nobody lives in {self.home.path}: begin with `carnet init`, or name a home")
 
     def open_session(self) -> Session:
+        """As `open_any_session`, of somebody who has not erased their record. Raises `RecordErasedError` otherwise."""
+        session = self.open_any_session()
+        try:
+            _require_record(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def open_any_session(self) -> Session:
         """The session of whoever lives in the home. Raises as `carnet.session.open_session`."""
         # A home that is not there is told before anybody types a passphrase for it.
         self.check_home()
@@ -72,6 +83,13 @@ class Desk:
             for message in describe_unsent(unsent):
                 self.terminal.warn(error_name(unsent.error), message)
         return session
+
+
+def _require_record(session: Session) -> None:
+    """Check that this home did not erase its record. Raises `RecordErasedError`."""
+    if find_erasure(session.state) is not None:
+        waiting = "" if session.outbox.is_empty() else "; a server does not know it yet: run `carnet erase` again"
+        raise RecordErasedError(f"the record of {session.home.path} was erased with `carnet erase`{waiting}")
 
 
 def command(function: Callable[Concatenate[Desk, P], Answer | Exit]) -> Callable[..., int]:

@@ -29,6 +29,7 @@ WORDS: Final = {
     "statement.tombstone": "removed a document",
     "statement.manifest": "deposited a document",
     "statement.reseal": "encrypted a document anew",
+    "statement.erasure": "erased the record",
     "statement.lock": "confirmed the record lock",
     "statement.attestation": "attested a practitioner",
     "statement.revocation-list": "took attestations back",

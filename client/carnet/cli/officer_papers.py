@@ -1,7 +1,7 @@
 """`carnet officer destruction` and `report`: what officers sign for a key service, and what it signed for them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from rich.text import Text
 from typer import Argument, Option
@@ -17,6 +17,12 @@ from carnet.officer import parse_report
 from carnet.session import read_clock
 from carnet.whole_file import replace_file
 
+_JOBS: Final = {
+    "master": "rotation of the master key",
+    "locks": "rotation of record locks",
+    "suite": "record locks brought to a newer suite",
+    "destruction": "destruction of retired record locks",
+}
 _SaveOption = Annotated[Path, Option("--save", metavar="FILE", help="Write the signed order to FILE.")]
 
 
@@ -46,6 +52,7 @@ def destruction(
       carnet officer destruction --card card.jws --locks-retired-before 2026-09-01 --save order.jws
     Then, on the key service's machine:
       carnet-keyservice keys destroy 1 --order first.jws --order second.jws
+      carnet-keyservice keys destroy-locks --order first.jws --order second.jws
     """
     if (master_key is None) == (locks_retired_before is None):
         raise UsageError("say what is to be destroyed: --master-key or --locks-retired-before")
@@ -91,7 +98,7 @@ def report(
         body.model_dump(mode="json"),
         [
             facts(
-                ("Rotation of", {"master": "the master key", "locks": "record locks", "suite": "suites"}[body.rotates]),
+                ("Job", _JOBS[body.rotates]),
                 ("Outcome", body.outcome),
                 ("Begun", format_time(body.begun_at)),
                 ("Ended", format_time(body.ended_at)),

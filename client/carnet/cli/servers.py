@@ -10,7 +10,7 @@ from carnet.errors import CarnetError, PartialError
 from carnet.outbox import Restriction, Unsent
 from carnet.short_ids import shorten
 from carnet.transport import ServerName
-from carnet_protocol.statements import Receipt, Revocation, Signed
+from carnet_protocol.statements import Erasure, Receipt, Revocation, Signed
 
 Outcomes = Mapping[ServerName, Signed[Receipt] | CarnetError]
 
@@ -49,5 +49,7 @@ def _describe_restriction(restriction: Restriction) -> tuple[str, str]:
     if isinstance(restriction, Revocation):
         name = shorten(restriction.grant_id)
         return f"the revocation of grant {name}", f"`carnet revoke {name}`"
+    if isinstance(restriction, Erasure):
+        return "the erasure of your record", "`carnet erase`"
     name = shorten(restriction.device)
     return f"the removal of device {name}", f"`carnet device remove {name}`"

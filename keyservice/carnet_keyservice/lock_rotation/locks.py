@@ -139,6 +139,8 @@ class LockStore:
         def work(connection: Connection, now: int) -> None:
             moment = Moment(connection, now, self.deployment)
             for record in stale:
+                if queries.find_newest_lock(connection, record) is None:  # erased meanwhile
+                    continue
                 accept.reissue_statement(moment, record, self.server_key)
 
         if stale:

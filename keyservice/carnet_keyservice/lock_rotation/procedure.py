@@ -27,6 +27,8 @@ from carnet_server.database import reader
 
 _MAX_ROUNDS = 4
 _MAX_PASSES = 8
+_UNKNOWN = 2**53
+"""More capsules than there are."""
 _AGAIN = frozenset({RecordState.CONTENDED, RecordState.VAULT_AHEAD})
 """What may just be the patient, whose client made a newer lock meanwhile: the next round finds it."""
 _STATES = {
@@ -180,7 +182,11 @@ class LockRotator:
             of_record.swapped += each.outcomes.count(SwapOutcome.SWAPPED)
 
     def _count_old(self, below: dict[RecordId, int]) -> dict[RecordId, int]:
-        """How many capsules of each record, which ascend, are under a lock version below the one that is given."""
+        """How many capsules of each record, which ascend, are under a lock version below the one that is given.
+
+        A vault that has not seen that version, because it was restored since, would take deposits under older ones
+        still: its word that none is left is worth nothing.
+        """
         if not below:
             return {}
         counted = self.vault.count_locks(list(below)).records
@@ -190,6 +196,8 @@ class LockRotator:
             each.record: sum(
                 lock.capsules + lock.personal_capsules for lock in each.locks if lock.version < below[each.record]
             )
+            if each.highest >= below[each.record]
+            else _UNKNOWN
             for each in counted
         }
 

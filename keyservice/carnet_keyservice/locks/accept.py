@@ -1,6 +1,6 @@
 """Making, issuing and retiring locks, in one transaction with the event that says so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carnet_keyservice.locks import decide, queries
 from carnet_keyservice.locks.queries import RecordLock, SealedLock
@@ -9,6 +9,7 @@ from carnet_protocol.ids import Fingerprint, IdentityHash, RecordId, StatementHa
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
+from carnet_server.erasures import require_standing
 from carnet_server.errors import ConflictError, RefusedError
 from carnet_server.events import LoggedEvent, NewEvent, find_event
 from carnet_server.people.queries import find_person
@@ -38,13 +39,18 @@ class LockMaker:
 def make_lock(moment: Moment, maker: LockMaker, sealed: SealedLock, server_key: Signer) -> str:
     """Put `sealed` in use as the next version of its record's lock; return its statement.
 
-    Raises `ConflictError` if another request made that version meanwhile, or another master key came into use.
+    Raises `ConflictError` if another request made that version meanwhile, or another master key came into use,
+    or `RefusedError` for a record that was erased.
     """
     connection, lock = moment.connection, sealed.lock
+    require_standing(connection, lock.record)
     require_patient(find_person(connection, lock.record.patient()))
     if decide.decide_next_version(queries.find_newest_lock(connection, lock.record)) != lock.version:
         raise ConflictError("lock_not_next")
-    if not find_sealing_versions(connection) <= {seal.master_key_version for seal in sealed.seals}:
+    sealing = find_sealing_versions(connection)
+    # A seal under a key that is not in use is kept by nobody: it would hold up the destruction of that key.
+    sealed = replace(sealed, seals=tuple(seal for seal in sealed.seals if seal.master_key_version in sealing))
+    if sealing != {seal.master_key_version for seal in sealed.seals}:
         raise ConflictError("master_key_changed_meanwhile")
     signed = _sign(moment, lock, server_key)
     event = moment.log(

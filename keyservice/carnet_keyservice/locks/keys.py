@@ -72,6 +72,17 @@ class LockKeys:
                 self._open.popitem(last=False)
         return key
 
+    def records(self) -> list[RecordId]:
+        """The records of which a private half is in memory."""
+        with self._mutex:
+            return list({record for record, _ in self._open})
+
+    def forget(self, record: RecordId) -> None:
+        """Keep no private half of `record` in memory any more."""
+        with self._mutex:
+            for name in [name for name in self._open if name[0] == record]:
+                del self._open[name]
+
 
 def open_sealed_lock(ring: MasterKeys, sealed: SealedLock) -> LockKey:
     """The private half of `sealed`, from the first of its seals that opens.

@@ -17,6 +17,7 @@ from carnet_protocol.signing import Signer
 from carnet_server.calls import SignedCall
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.errors import RefusedError
+from carnet_server.events import LoggedEvent
 from carnet_server.grants.access import authorise_patient
 from carnet_server.grants.queries import holds_grant_in_force
 from carnet_server.parameters import ONE_SPELLING
@@ -66,9 +67,9 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
     )
     def make_lock(call: SignedCall[None], record: RecordId) -> LockView:
         """Make the next version of the record's lock, the first one included."""
-        authorise_patient(call.principal, record)
 
         def look(connection: Connection, _: int) -> tuple[LockRow | None, frozenset[int], frozenset[int]]:
+            authorise_patient(connection, call.principal, record)
             newest = queries.find_newest_lock(connection, record)
             return newest, find_sealing_versions(connection), find_coming_versions(connection)
 
@@ -93,13 +94,13 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
     )
     def retire_lock(call: SignedCall[None], record: RecordId, version: Version) -> Accepted:
         """Release nothing more under an older version. It is kept, sealed, for rotation and restore."""
-        authorise_patient(call.principal, record)
-        event = call.run(
-            lambda connection, now: accept.retire_lock(
-                Moment(connection, now, deployment), accept.LockMaker.of(call.principal), record, version
-            )
-        )
-        return deployment.accepted([event])
+
+        def work(connection: Connection, now: int) -> LoggedEvent:
+            authorise_patient(connection, call.principal, record)
+            moment = Moment(connection, now, deployment)
+            return accept.retire_lock(moment, accept.LockMaker.of(call.principal), record, version)
+
+        return deployment.accepted([call.run(work)])
 
     return router
 
@@ -109,6 +110,7 @@ def require_reader(
 ) -> None:
     """Refuse anyone but the patient and the holders of grants in force. Raises `RefusedError`."""
     if principal.identity == record.patient():
+        authorise_patient(connection, principal, record)
         return
     if not holds_grant_in_force(connection, principal.person, record, pinned=deployment.pinned, now=now):
         raise RefusedError("grant_unknown")

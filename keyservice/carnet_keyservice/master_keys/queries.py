@@ -79,6 +79,11 @@ def change_state(connection: Connection, row: MasterKeyRow, state: KeyState, *, 
     connection.execute(update(master_keys).where(master_keys.c.version == row.version).values(**values))
 
 
+def touch_key(connection: Connection, row: MasterKeyRow, *, now: int) -> None:
+    """Count from `now` on how long `row` has been in its state."""
+    connection.execute(update(master_keys).where(master_keys.c.version == row.version).values(changed_at=now))
+
+
 def forget_token(connection: Connection, version: int) -> bool:
     """Leave nothing behind by which `version` could be loaded or told, once its provider has destroyed it.
 

@@ -1,5 +1,7 @@
 """The first tables of the key service."""
 
+import functools
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,23 +10,23 @@ down_revision = None
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _IN_USE = sa.text("retired IS NULL AND destroyed IS NULL")
+_create_table = functools.partial(op.create_table, sqlite_strict=True)
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915  a statement for each table and each index
     """Make them."""
-    op.create_table(
+    _create_table(
         "events",
         sa.Column("position", _INTEGER, autoincrement=False, nullable=False),
         sa.Column("time", _INTEGER, autoincrement=False, nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
         sa.Column("commitment", sa.LargeBinary(), nullable=False),
         sa.Column("leaf_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name="pk_events"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "master_keys",
         sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
@@ -35,27 +37,24 @@ def upgrade() -> None:
         sa.Column("made_at", _INTEGER, nullable=False),
         sa.Column("changed_at", _INTEGER, nullable=False),
         sa.PrimaryKeyConstraint("version", name="pk_master_keys"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "nonces",
         sa.Column("key_id", sa.LargeBinary(), nullable=False),
         sa.Column("nonce", sa.LargeBinary(), nullable=False),
         sa.Column("seen_at", _INTEGER, nullable=False),
         sa.PrimaryKeyConstraint("key_id", "nonce", name="pk_nonces"),
-        sqlite_strict=True,
         sqlite_with_rowid=False,
     )
     op.create_index("ix_nonces_seen_at", "nonces", ["seen_at"], unique=False)
-    op.create_table(
+    _create_table(
         "event_records",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("position", _INTEGER, autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["position"], ["events.position"], name="fk_event_records_position_events"),
         sa.PrimaryKeyConstraint("record", "position", name="pk_event_records"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "officers",
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("public_key", sa.LargeBinary(), nullable=False),
@@ -64,9 +63,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["enrolled"], ["events.position"], name="fk_officers_enrolled_events"),
         sa.ForeignKeyConstraint(["retired"], ["events.position"], name="fk_officers_retired_events"),
         sa.PrimaryKeyConstraint("fingerprint", name="pk_officers"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "statements",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -75,9 +73,9 @@ def upgrade() -> None:
         sa.Column("event", _INTEGER, autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["event"], ["events.position"], name="fk_statements_event_events"),
         sa.PrimaryKeyConstraint("hash", name="pk_statements"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    op.create_index("ix_statements_event", "statements", ["event"], unique=False)
+    _create_table(
         "people",
         sa.Column("identity", sa.LargeBinary(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
@@ -86,9 +84,18 @@ def upgrade() -> None:
         sa.Column("root_key", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["current"], ["statements.hash"], name="fk_people_current_statements"),
         sa.PrimaryKeyConstraint("identity", name="pk_people"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    op.create_index("ix_people_current", "people", ["current"], unique=False)
+    _create_table(
+        "erasures",
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_erasures_hash_statements"),
+        sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_erasures_record_people"),
+        sa.PrimaryKeyConstraint("record", name="pk_erasures"),
+        sa.UniqueConstraint("hash", name="uq_erasures_hash"),
+    )
+    _create_table(
         "registrars",
         sa.Column("registrar", sa.LargeBinary(), nullable=False),
         sa.Column("newest_list", sa.LargeBinary(), nullable=False),
@@ -97,9 +104,8 @@ def upgrade() -> None:
         sa.Column("next_update", _INTEGER, autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["newest_list"], ["statements.hash"], name="fk_registrars_newest_list_statements"),
         sa.PrimaryKeyConstraint("registrar", name="pk_registrars"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "devices",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -111,11 +117,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_devices_hash_statements"),
         sa.ForeignKeyConstraint(["identity"], ["people.identity"], name="fk_devices_identity_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_devices"),
-        sqlite_strict=True,
     )
     op.create_index("ix_devices_enrolled_by", "devices", ["enrolled_by"], unique=False)
     op.create_index("ix_devices_identity", "devices", ["identity"], unique=False)
-    op.create_table(
+    _create_table(
         "compartments",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -130,8 +135,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_compartments_record_people"),
         sa.ForeignKeyConstraint(["superseded"], ["events.position"], name="fk_compartments_superseded_events"),
         sa.PrimaryKeyConstraint("hash", name="pk_compartments"),
-        sqlite_strict=True,
     )
+    op.create_index("ix_compartments_record", "compartments", ["record"], unique=False)
     op.create_index(
         "ix_compartments_place",
         "compartments",
@@ -140,7 +145,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("superseded IS NULL"),
         postgresql_where=sa.text("superseded IS NULL"),
     )
-    op.create_table(
+    _create_table(
         "filings",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -151,9 +156,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_filings_record_people"),
         sa.PrimaryKeyConstraint("record", "document", "serial", name="pk_filings"),
         sa.UniqueConstraint("hash", name="uq_filings_hash"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "identities",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -162,9 +166,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["identity"], ["people.identity"], name="fk_identities_identity_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_identities"),
         sa.UniqueConstraint("identity", "serial", name="uq_identities_identity_serial"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "record_locks",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
@@ -178,10 +181,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_record_locks_record_people"),
         sa.ForeignKeyConstraint(["retired"], ["events.position"], name="fk_record_locks_retired_events"),
         sa.PrimaryKeyConstraint("record", "version", name="pk_record_locks"),
-        sqlite_strict=True,
     )
     op.create_index("ix_record_locks_made", "record_locks", ["made"], sqlite_where=_IN_USE, postgresql_where=_IN_USE)
-    op.create_table(
+    _create_table(
         "lock_seals",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("version", _INTEGER, autoincrement=False, nullable=False),
@@ -196,10 +198,9 @@ def upgrade() -> None:
             name="fk_lock_seals_record_version_record_locks",
         ),
         sa.PrimaryKeyConstraint("record", "version", "master_key_version", name="pk_lock_seals"),
-        sqlite_strict=True,
     )
     op.create_index("ix_lock_seals_master_key_version", "lock_seals", ["master_key_version"], unique=False)
-    op.create_table(
+    _create_table(
         "revoked_attestations",
         sa.Column("registrar", sa.LargeBinary(), nullable=False),
         sa.Column("id", sa.LargeBinary(), nullable=False),
@@ -207,9 +208,8 @@ def upgrade() -> None:
             ["registrar"], ["registrars.registrar"], name="fk_revoked_attestations_registrar_registrars"
         ),
         sa.PrimaryKeyConstraint("registrar", "id", name="pk_revoked_attestations"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "successions",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("predecessor", sa.LargeBinary(), nullable=False),
@@ -219,10 +219,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["successor"], ["people.identity"], name="fk_successions_successor_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_successions"),
         sa.UniqueConstraint("predecessor", name="uq_successions_predecessor"),
-        sqlite_strict=True,
     )
     op.create_index("ix_successions_successor", "successions", ["successor"], unique=False)
-    op.create_table(
+    _create_table(
         "tombstones",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -233,9 +232,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_tombstones_record_people"),
         sa.PrimaryKeyConstraint("record", "document", "by", name="pk_tombstones"),
         sa.UniqueConstraint("hash", name="uq_tombstones_hash"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "attestations",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("registrar", sa.LargeBinary(), nullable=False),
@@ -252,10 +250,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("hash", name="pk_attestations"),
         sa.UniqueConstraint("registrar", "id", name="uq_attestations_registrar_id"),
-        sqlite_strict=True,
     )
     op.create_index("ix_attestations_subject", "attestations", ["subject"], unique=False)
-    op.create_table(
+    _create_table(
         "closings",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -267,10 +264,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_closings_record_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_closings"),
         sa.UniqueConstraint("compartment_statement", name="uq_closings_compartment_statement"),
-        sqlite_strict=True,
     )
     op.create_index("ix_closings_record", "closings", ["record"], unique=False)
-    op.create_table(
+    _create_table(
         "grants",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -293,13 +289,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_grants_record_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_grants"),
         sa.UniqueConstraint("record", "id", name="uq_grants_record_id"),
-        sqlite_strict=True,
     )
     op.create_index("ix_grants_device", "grants", ["device"], unique=False)
     op.create_index("ix_grants_grantee_grants_hash", "grants", ["grantee", "hash"], unique=False)
     op.create_index("ix_grants_record_grants_expires", "grants", ["record", "expires"], unique=False)
     op.create_index("ix_grants_record_grants_received_at", "grants", ["record", "received_at"], unique=False)
-    op.create_table(
+    _create_table(
         "lock_statements",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -315,9 +310,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("hash", name="pk_lock_statements"),
         sa.UniqueConstraint("record", "event", name="uq_lock_statements_record_event"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "recoveries",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -332,13 +326,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("hash", name="pk_recoveries"),
         sa.UniqueConstraint("identity_statement", name="uq_recoveries_identity_statement"),
-        sqlite_strict=True,
     )
     op.create_index("ix_recoveries_identity", "recoveries", ["identity"], unique=False)
     op.create_index(
         "ix_recoveries_root_fingerprint_recoveries_event", "recoveries", ["root_fingerprint", "event"], unique=False
     )
-    op.create_table(
+    _create_table(
         "removals",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -348,10 +341,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_removals_hash_statements"),
         sa.ForeignKeyConstraint(["identity"], ["people.identity"], name="fk_removals_identity_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_removals"),
-        sqlite_strict=True,
     )
     op.create_index("ix_removals_identity", "removals", ["identity"], unique=False)
-    op.create_table(
+    _create_table(
         "sealed_keys",
         sa.Column("compartment_statement", sa.LargeBinary(), nullable=False),
         sa.Column("grant", sa.LargeBinary(), nullable=False),
@@ -366,27 +358,24 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_sealed_keys_record_people"),
         sa.PrimaryKeyConstraint("compartment_statement", "grant", "reader_statement", name="pk_sealed_keys"),
-        sqlite_strict=True,
     )
     op.create_index("ix_sealed_keys_grant", "sealed_keys", ["grant"], unique=False)
     op.create_index("ix_sealed_keys_record_sealed_keys_grant", "sealed_keys", ["record", "grant"], unique=False)
-    op.create_table(
+    _create_table(
         "grant_compartments",
         sa.Column("grant", sa.LargeBinary(), nullable=False),
         sa.Column("compartment", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["grant"], ["grants.hash"], name="fk_grant_compartments_grant_grants"),
         sa.PrimaryKeyConstraint("grant", "compartment", name="pk_grant_compartments"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "grant_documents",
         sa.Column("grant", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["grant"], ["grants.hash"], name="fk_grant_documents_grant_grants"),
         sa.PrimaryKeyConstraint("grant", "document", name="pk_grant_documents"),
-        sqlite_strict=True,
     )
-    op.create_table(
+    _create_table(
         "revocations",
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -395,6 +384,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_revocations_hash_statements"),
         sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_revocations_record_people"),
         sa.PrimaryKeyConstraint("hash", name="pk_revocations"),
-        sqlite_strict=True,
     )
+    op.create_index("ix_revocations_grant", "revocations", ["grant"], unique=False)
     op.create_index("ix_revocations_record", "revocations", ["record"], unique=False)

@@ -14,6 +14,7 @@ from carnet_keyservice.master_keys.queries import (
     find_master_key,
     insert_master_key,
     load_master_keys,
+    touch_key,
 )
 from carnet_keyservice.master_keys.ring import make_check_value
 from carnet_keyservice.master_keys.state import KeyState
@@ -26,6 +27,7 @@ from carnet_keyservice.rotation.job import (
     JobState,
     Phase,
 )
+from carnet_keyservice.rotation.lock_destruction import count_doomed
 from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.queries import (
     begin_shards,
@@ -35,7 +37,7 @@ from carnet_keyservice.rotation.queries import (
     insert_job,
     update_job,
 )
-from carnet_keyservice.rotation.seals import count_locks
+from carnet_keyservice.rotation.seals import count_lacking, count_locks
 from carnet_protocol.ids import Fingerprint, JobId
 from carnet_server.deployment import Moment
 from carnet_server.events import NewEvent
@@ -54,7 +56,7 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
     running = find_unfinished(moment.connection)
     if running is not None:
         raise RotationError(
-            f"a rotation of {running.kind} has not ended: see `rotate status`, go on with --resume or `rotate abort`"
+            f"a job ({running.kind}) has not ended: see `rotate status`, go on with --resume or `rotate abort`"
         )
     event = moment.log(NewEvent("job.begun", by=by, detail={"job": str(job), "kind": kind.value}))
     begun = Job(
@@ -66,7 +68,7 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
         by=by,
         old=None,
         new=None,
-        total=_count(moment, kind),
+        total=_count(moment, kind, parameters),
         begun=event.index,
         begun_at=moment.now,
         phase_at=moment.now,
@@ -78,8 +80,12 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
     return begun
 
 
-def _count(moment: Moment, kind: JobKind) -> int:
-    return count_locks(moment.connection) if kind is JobKind.MASTER else count_records(moment.connection, kind)
+def _count(moment: Moment, kind: JobKind, parameters: JobParameters) -> int:
+    if kind is JobKind.MASTER:
+        return count_locks(moment.connection)
+    if parameters.retired_before is not None:
+        return count_doomed(moment.connection, until=parameters.retired_before)
+    return count_records(moment.connection, kind)
 
 
 def pause_job(moment: Moment, job: Job, *, problem: str | None, by: Fingerprint | None = None) -> bool:
@@ -144,6 +150,8 @@ def _undo_flip(moment: Moment, job: Job) -> None:
         return
     new, old = _require_key(moment, job.new), _require_key(moment, job.old)
     if new.state is KeyState.ACTIVE:
+        if count_lacking(moment.connection, old.version, job=job.id):
+            raise RotationError("some lock has no seal under the old master key: go on with --resume, and run fsck")
         change_state(moment.connection, new, KeyState.DEACTIVATED, is_sealing=False, now=moment.now)
         change_state(moment.connection, old, KeyState.ACTIVE, is_sealing=True, now=moment.now)
         moment.log(_of_key("master_key.deactivated", new.version, job))
@@ -264,6 +272,11 @@ def end_job(moment: Moment, job: Job, state: JobState, report: str) -> bool:
         moment.connection, job, state=state, phase=Phase.DONE, ended_at=moment.now, problem=None, report=report
     ):
         return False
+    gone = job.old if state is JobState.FINISHED else job.new
+    if gone is not None:
+        # The horizon of a key counts from when its last seal is gone.
+        row = _require_key(moment, gone)
+        touch_key(moment.connection, row, now=moment.now)
     moment.log(NewEvent(f"job.{state.value}", by=job.by, detail={"job": str(job.id), "kind": job.kind.value}))
     return True
 

@@ -23,21 +23,21 @@ provider might make one key twice: so one process at a time conducts (`baton.py`
 from dataclasses import dataclass
 from typing import Final
 
-from carnet_keyservice.errors import KeyServiceError
+from carnet_keyservice.errors import KeyServiceError, RotationError, SealedError
+from carnet_keyservice.locks.keys import open_seal
 from carnet_keyservice.master_keys.queries import find_master_key
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobState, Phase
 from carnet_keyservice.rotation.processes import find_waiting
 from carnet_keyservice.rotation.queries import (
     count_progress,
-    count_skips,
     find_job,
     find_unfinished,
     forget_skips,
     load_shards,
 )
 from carnet_keyservice.rotation.report import sign_report
-from carnet_keyservice.rotation.seals import count_lacking, sweep_destroyed
+from carnet_keyservice.rotation.seals import count_lacking, load_late, sweep_destroyed
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
 from carnet_server.errors import RefusalError
@@ -104,8 +104,7 @@ def _bring_on(shop: Workshop, job: Job) -> bool:
         case Phase.CHECK:
             return _check(shop, job)
         case Phase.GRACE:
-            is_over = shop.clock() >= job.phase_at + job.parameters.grace_seconds
-            return is_over and shop.decide(lambda moment: accept.begin_delete(moment, job))
+            return _end_grace(shop, job)
         case Phase.DELETE | Phase.UNDO:
             return _is_walked(shop, job) and _end(shop, job)
         case Phase.DONE:
@@ -122,8 +121,7 @@ def _prepare(shop: Workshop, job: Job) -> bool:
         made = shop.ring.provider(name).make(new)
         row = shop.decide(lambda moment: accept.bring_master_key(moment, chosen, made, provider=name))
     shop.ring.load(row)
-    waiting = shop.read(lambda connection: find_waiting(connection, new, begun_at=job.begun_at, now=shop.clock()))
-    if waiting:
+    if _is_waiting(shop, chosen):
         return False
     return shop.decide(lambda moment: accept.begin_write(moment, chosen))
 
@@ -136,16 +134,49 @@ def _provider_of(shop: Workshop, version: int) -> str:
 
 
 def _check(shop: Workshop, job: Job) -> bool:
+    if job.kind is JobKind.DESTRUCTION:
+        return _end(shop, job)
     if job.kind is not JobKind.MASTER:
         return shop.decide(lambda moment: accept.flip(moment, job))
+    # No batch of *write* commits any more: what is counted here is so until the flip (`require_current`).
     _, new = job.versions
     shop.write(sweep_destroyed)
-    lacking = shop.read(lambda connection: count_lacking(connection, new))
-    skipped = sum(shop.read(lambda connection: count_skips(connection, job.id)).values())
-    if lacking > skipped:
+    if _is_waiting(shop, job):
+        return False
+    if shop.read(lambda connection: count_lacking(connection, new, job=job.id)):
         shop.write(lambda connection: forget_skips(connection, job.id))
         return shop.decide(lambda moment: accept.write_again(moment, job))
+    _require_late_opened(shop, job)
     return shop.decide(lambda moment: accept.flip(moment, job))
+
+
+def _end_grace(shop: Workshop, job: Job) -> bool:
+    if shop.clock() < job.phase_at + job.parameters.grace_seconds or _is_waiting(shop, job):
+        return False
+    return shop.decide(lambda moment: accept.begin_delete(moment, job))
+
+
+def _is_waiting(shop: Workshop, job: Job) -> bool:
+    """Whether a program that runs has not loaded the new master key."""
+    if job.kind is not JobKind.MASTER:
+        return False
+    _, new = job.versions
+    now = shop.clock()
+    return bool(shop.read(lambda connection: find_waiting(connection, new, begun_at=job.begun_at, now=now)))
+
+
+def _require_late_opened(shop: Workshop, job: Job) -> None:
+    """Read back and open what was sealed behind the walk: locks made since the job began. Raises `RotationError`."""
+    _, new = job.versions
+    for sealed in shop.read(lambda connection: list(load_late(connection, since=job.begun))):
+        for seal in sealed.seals:
+            if seal.master_key_version == new:
+                try:
+                    open_seal(shop.ring, sealed.lock, seal)
+                except SealedError as error:
+                    raise RotationError(
+                        "a new lock does not open under the new master key: check the disk and the database"
+                    ) from error
 
 
 def _is_walked(shop: Workshop, job: Job) -> bool:
@@ -153,7 +184,7 @@ def _is_walked(shop: Workshop, job: Job) -> bool:
 
 
 def _end(shop: Workshop, job: Job) -> bool:
-    state = JobState.FINISHED if job.phase is Phase.DELETE else JobState.ABORTED
+    state = JobState.ABORTED if job.phase is Phase.UNDO else JobState.FINISHED
     shop.write(sweep_destroyed)
     report = shop.read(lambda connection: sign_report(connection, shop, job, state))
     return shop.decide(lambda moment: accept.end_job(moment, job, state, report))

@@ -14,12 +14,14 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.locks.queries import count_by_master_key
 from carnet_keyservice.master_keys.queries import MasterKeyRow, change_state, find_master_key, forget_token
 from carnet_keyservice.master_keys.state import KeyState
-from carnet_keyservice.rotation.queries import find_unfinished
+from carnet_keyservice.rotation.accept import begin_job
+from carnet_keyservice.rotation.job import Job, JobKind, JobParameters
+from carnet_keyservice.rotation.queries import find_job, find_unfinished
 from carnet_protocol.errors import ProtocolError
-from carnet_protocol.ids import Fingerprint
+from carnet_protocol.ids import Fingerprint, JobId
 from carnet_protocol.statements import Destruction, Signed
 from carnet_server.deployment import Moment
-from carnet_server.events import LoggedEvent, NewEvent
+from carnet_server.events import NewEvent
 from carnet_server.officers.queries import find_officer
 from carnet_server.statements import find_acceptance, store_statement
 
@@ -128,29 +130,66 @@ def destroy_master_key(
     checks = [*check_orders(moment, orders), *check_master_key(moment, version, horizon_seconds=horizon_seconds)]
     if any(order.body.version != version for order in orders):
         checks.append(Check("ordered for this version", is_met=False, found="an order is for another"))
-    failed = [check for check in checks if not check.is_met]
-    if failed or row is None:
-        raise RotationError(
-            "nothing was destroyed: " + "; ".join(f"{check.name}? no: {check.found}" for check in failed)
-        )
+    _require(checks)
+    if row is None:
+        raise AssertionError("internal: a master key that passed every check and is none")
     _mark(moment, row, orders)
     return checks
 
 
+def begin_lock_destruction(
+    moment: Moment,
+    job: JobId,
+    orders: Sequence[Signed[Destruction]],
+    parameters: JobParameters,
+    *,
+    horizon_seconds: int,
+) -> Job:
+    """Begin to destroy the record locks that were retired before the time of `parameters`; the same id again likewise.
+
+    Raises `RotationError` where a check fails. Whether something still needs a lock is checked lock by lock
+    (`lock_destruction.py`).
+    """
+    known = find_job(moment.connection, job)
+    if known is not None:
+        return known
+    until = parameters.retired_before
+    checks = check_orders(moment, orders)
+    checks.append(
+        Check(
+            "backup horizon passed",
+            until is not None and until <= moment.now - horizon_seconds,
+            f"{horizon_seconds // 86_400} days",
+        )
+    )
+    if any(order.body.retired_before != until for order in orders):
+        checks.append(Check("ordered for this time", is_met=False, found="an order is for another"))
+    _require(checks)
+    begun = begin_job(moment, job, JobKind.DESTRUCTION, parameters, by=None)
+    _keep_orders(moment, orders, {"job": str(job)})
+    return begun
+
+
+def _require(checks: Sequence[Check]) -> None:
+    failed = [check for check in checks if not check.is_met]
+    if failed:
+        raise RotationError(
+            "nothing was destroyed: " + "; ".join(f"{check.name}? no: {check.found}" for check in failed)
+        )
+
+
 def _mark(moment: Moment, row: MasterKeyRow, orders: Sequence[Signed[Destruction]]) -> None:
-    event: LoggedEvent | None = None
+    _keep_orders(moment, orders, {"version": row.version})
+    change_state(moment.connection, row, KeyState.DESTROYED, is_sealing=False, now=moment.now)
+
+
+def _keep_orders(moment: Moment, orders: Sequence[Signed[Destruction]], detail: dict[str, str | int]) -> None:
     for order in orders:
         if find_acceptance(moment.connection, order) is None:
             event = moment.log(
-                NewEvent(
-                    "statement.destruction",
-                    by=order.body.officer,
-                    statement=order.hash,
-                    detail={"version": row.version},
-                )
+                NewEvent("statement.destruction", by=order.body.officer, statement=order.hash, detail=detail)
             )
             store_statement(moment.connection, order, event=event, now=moment.now)
-    change_state(moment.connection, row, KeyState.DESTROYED, is_sealing=False, now=moment.now)
 
 
 def confirm_destruction(moment: Moment, version: int) -> None:

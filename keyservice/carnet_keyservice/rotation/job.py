@@ -8,7 +8,7 @@ from pydantic import Field
 
 from carnet_protocol.encoding import format_canonical_json
 from carnet_protocol.ids import Fingerprint, JobId, RecordId
-from carnet_protocol.wire import WireModel
+from carnet_protocol.wire import UtcSeconds, WireModel
 
 SHARDS: Final = 64
 """Into how many parts the records are cut, by the first bits of their id, which is a hash: parts of the same size."""
@@ -19,11 +19,15 @@ MAX_GRACE_SECONDS: Final = 90 * 86_400
 
 @unique
 class JobKind(StrEnum):
-    """What is rotated: the master key, record locks, or record locks that are of another suite than is written."""
+    """What is rotated: the master key, record locks, or record locks that are of another suite than is written.
+
+    Or it is none: retired record locks are destroyed.
+    """
 
     MASTER = "master"
     LOCKS = "locks"
     SUITE = "suite"
+    DESTRUCTION = "destruction"
 
 
 @unique
@@ -57,12 +61,16 @@ WALKED: Final = frozenset({Phase.WRITE, Phase.DELETE, Phase.UNDO})
 
 
 class JobParameters(WireModel):
-    """What whoever begins a job says. `rate` is in items a second over all workers."""
+    """What whoever begins a job says. `rate` is in items a second over all workers.
+
+    `provider` is who keeps a new master key, `retired_before` until when the locks were retired that are destroyed.
+    """
 
     provider: str | None = None
     rate: Annotated[int, Field(ge=1, le=MAX_RATE)]
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)]
     grace_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE_SECONDS)]
+    retired_before: UtcSeconds | None = None
 
     def text(self) -> str:
         """Canonical JSON of the parameters, as a job's row keeps them."""

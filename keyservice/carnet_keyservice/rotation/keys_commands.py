@@ -16,19 +16,17 @@ from carnet_keyservice.locks.queries import count_by_master_key
 from carnet_keyservice.master_keys.queries import MasterKeyRow, find_master_key, load_master_keys
 from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation.accept import end_grace
+from carnet_keyservice.rotation.desk import desk_opener
+from carnet_keyservice.rotation.destroy_locks_command import add_lock_destruction_command, read_order
 from carnet_keyservice.rotation.destruction import Check, check_master_key, destroy_master_key, mark_compromised
 from carnet_keyservice.rotation.show import POLL_SECONDS
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import make_providers
 from carnet_keyservice.tables import record_locks
 from carnet_keyservice.words import DAY, format_time
-from carnet_protocol.errors import ProtocolError
-from carnet_protocol.limits import MAX_STATEMENT_BYTES
-from carnet_protocol.statements import Destruction, Signed
 from carnet_server.clock import system_clock
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment, Moment
-from carnet_server.errors import SettingsError
 from carnet_server.program import failures, print_json
 from carnet_server.writer import Writer
 
@@ -97,7 +95,7 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
             loaded = load(settings)
             horizon = loaded.backup_horizon_days * DAY
             afterwards = {each.name: each.afterwards for each in make_providers(loaded)}
-            orders = [_read_order(file) for file in order or []]
+            orders = [read_order(file) for file in order or []]
 
             def work(moment: Moment) -> list[Check]:
                 if dry_run:
@@ -124,6 +122,7 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
                 typer.echo(afterwards[row.provider])
         raise typer.Exit(0 if all(each.is_met for each in checks) else 1)
 
+    add_lock_destruction_command(app, load, desk_opener(program, open_database))
     return app
 
 
@@ -154,17 +153,6 @@ def _await_destruction(engine: Engine, version: int) -> MasterKeyRow:
     while (row := _find(engine, version)).check_value and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return row
-
-
-def _read_order(file: Path) -> Signed[Destruction]:
-    try:
-        with file.open("rb") as stream:
-            text = stream.read(MAX_STATEMENT_BYTES + 2).decode("ascii").strip()
-        return Signed.parse(text, Destruction)
-    except OSError as error:
-        raise SettingsError(f"{file.name} cannot be read") from error
-    except (UnicodeDecodeError, ProtocolError) as error:
-        raise SettingsError(f"{file.name} is no order: `carnet officer destruction --save` writes one") from error
 
 
 def _describe(connection: Connection, settings: KeyServiceSettings, *, now: int) -> dict[str, Any]:

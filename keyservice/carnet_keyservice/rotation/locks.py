@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from carnet_keyservice.errors import RotationError
 from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
 from carnet_keyservice.rotation.job import Job, JobKind, Phase, Shard, Skip, Step
-from carnet_keyservice.rotation.queries import advance_shard
+from carnet_keyservice.rotation.queries import advance_shard, require_current
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.ids import RecordId
@@ -47,6 +47,7 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     after = records[-1].raw if records else shard.after
 
     def advance(connection: Connection) -> bool:
+        require_current(connection, job)
         return advance_shard(
             connection, shard, after=after, done=len(records) - len(skips), skips=skips, is_done=is_last
         )

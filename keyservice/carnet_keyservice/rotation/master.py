@@ -14,10 +14,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import RotationError, SealedError
+from carnet_keyservice.errors import MovedOnError, RotationError, SealedError
 from carnet_keyservice.locks.keys import derive_aad
 from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip, Step
-from carnet_keyservice.rotation.queries import advance_shard
+from carnet_keyservice.rotation.queries import advance_shard, require_current
 from carnet_keyservice.rotation.seals import (
     NewSeal,
     Pair,
@@ -39,7 +39,7 @@ class _Plan:
 
     seeds: dict[tuple[bytes, int], Secret]
     seals: list[NewSeal]
-    broken: list[tuple[bytes, int]]
+    broken: list[NewSeal]
     skips: list[Skip]
 
 
@@ -48,26 +48,33 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     old, new = job.versions
     match shard.phase:
         case Phase.WRITE:
-            return _write(shop, shard, old=old, new=new, limit=limit)
+            return _write(shop, job, shard, limit=limit)
         case Phase.DELETE:
-            return _delete(shop, shard, gone=old, kept=new, limit=limit)
+            return _delete(shop, job, shard, gone=old, kept=new, limit=limit)
         case Phase.UNDO:
-            return _delete(shop, shard, gone=new, kept=old, limit=limit)
+            return _delete(shop, job, shard, gone=new, kept=old, limit=limit)
         case _:
             raise AssertionError("internal: a phase in which nobody walks")
 
 
-def _write(shop: Workshop, shard: Shard, *, old: int, new: int, limit: int) -> Step:
+def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
+    old, new = job.versions
     pairs = shop.read(lambda connection: load_pairs(connection, shard, old=old, new=new, limit=limit))
     plan = _plan(shop, pairs, old=old, new=new)
+
+    def keep(connection: Connection) -> None:
+        require_current(connection, job)
+        replace_seals(connection, plan.seals, old=old, new=new, broken=plan.broken)
+
     if plan.seals:
-        shop.write(lambda connection: replace_seals(connection, plan.seals, old=old, new=new, broken=plan.broken))
+        shop.write(keep)
         again = shop.read(lambda connection: load_pairs(connection, shard, old=old, new=new, limit=limit))
         _require_opened(shop, again, plan.seeds, new=new)
     is_last = len(pairs) < limit
     after = pairs[-1].place if pairs else shard.after
 
     def advance(connection: Connection) -> bool:
+        require_current(connection, job)
         return advance_shard(
             connection, shard, after=after, done=len(pairs) - len(plan.skips), skips=plan.skips, is_done=is_last
         )
@@ -89,7 +96,7 @@ def _plan(shop: Workshop, pairs: Sequence[Pair], *, old: int, new: int) -> _Plan
             found = _open(shop, pair, pair.new, version=new)
             if found is not None and found.is_same_as(seed):
                 continue
-            plan.broken.append(name)
+            plan.broken.append(NewSeal(pair.record, pair.version, pair.new))
         plan.seeds[name] = seed
         plan.seals.append(NewSeal(pair.record, pair.version, _seal(shop, pair, seed, version=new)))
     return plan
@@ -106,8 +113,9 @@ def _require_opened(shop: Workshop, pairs: Sequence[Pair], seeds: dict[tuple[byt
             raise RotationError("a seal that was just written does not open: check the disk and the database")
 
 
-def _delete(shop: Workshop, shard: Shard, *, gone: int, kept: int, limit: int) -> Step:
+def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: int, kept: int, limit: int) -> Step:
     def work(connection: Connection) -> Step:
+        require_current(connection, job)
         after, looked_at, staying = delete_seals(connection, shard, gone=gone, kept=kept, limit=limit)
         is_last = looked_at < limit
         is_mine = advance_shard(
@@ -118,6 +126,8 @@ def _delete(shop: Workshop, shard: Shard, *, gone: int, kept: int, limit: int) -
             skips=(),
             is_done=is_last,
         )
+        if not is_mine:
+            raise MovedOnError
         return Step(looked_at, is_last, is_mine)
 
     return shop.write(work)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from carnet_keyservice.errors import MovedOnError
 from carnet_keyservice.rotation.job import (
     ENDED,
     SHARDS,
@@ -20,6 +21,7 @@ from carnet_keyservice.rotation.job import (
 from carnet_keyservice.tables import job_shards, job_skips, jobs
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import JobId
+from carnet_server.erasures.queries import find_erasure
 
 MAX_SKIPS_SHOWN = 1000
 
@@ -78,6 +80,17 @@ def update_job(connection: Connection, job: Job, **changes: str | int | None) ->
         .values(**values)
     )
     return done.rowcount == 1
+
+
+def require_current(connection: Connection, job: Job) -> None:
+    """Hold `job` where it is until this transaction ends. Raises `MovedOnError` where it is elsewhere already.
+
+    Whoever comes late writes and deletes nothing: what a phase of before planned may be what the next one needs.
+    """
+    here = jobs.c.job == job.id, jobs.c.state == job.state.value, jobs.c.phase == job.phase.value
+    # On SQLite transactions that write come one after the other, and a lock of rows is not known.
+    if connection.execute(select(jobs.c.job).where(*here).with_for_update(read=True)).first() is None:
+        raise MovedOnError
 
 
 def begin_shards(connection: Connection, job: JobId, phase: Phase) -> None:
@@ -190,7 +203,7 @@ def forget_skips(connection: Connection, job: JobId, kept: Collection[Skip] = ()
 def _keep_skip(connection: Connection, job: JobId, skip: Skip) -> None:
     place = (job_skips.c.job == job, job_skips.c.record == skip.record, job_skips.c.version == skip.version)
     changed = connection.execute(update(job_skips).where(*place).values(reason=skip.reason))
-    if not changed.rowcount:
+    if not changed.rowcount and find_erasure(connection, skip.record) is None:
         connection.execute(
             insert(job_skips), {"job": job, "record": skip.record, "version": skip.version, "reason": skip.reason}
         )

@@ -3,15 +3,16 @@
 A place is `record (32) || u32 version`, big-endian: places are in the order of the rows' key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select
 
+from carnet_keyservice.locks.queries import SEALED, SEALED_ORDER, SealedLock, read_sealed
 from carnet_keyservice.rotation.job import Shard
-from carnet_keyservice.tables import lock_seals, record_locks
-from carnet_protocol.ids import RecordId
+from carnet_keyservice.tables import job_skips, lock_seals, record_locks
+from carnet_protocol.ids import JobId, RecordId
 from carnet_server.prepared import Prepared
 
 _RECORD_SIZE: Final = 32
@@ -103,13 +104,13 @@ def load_pairs(connection: Connection, shard: Shard, *, old: int, new: int, limi
 
 
 def replace_seals(
-    connection: Connection, seals: Sequence[NewSeal], *, old: int, new: int, broken: Sequence[tuple[bytes, int]]
+    connection: Connection, seals: Sequence[NewSeal], *, old: int, new: int, broken: Sequence[NewSeal]
 ) -> None:
     """Keep `seals` under `new`, beside those under `old`, and nothing for a lock that has none there any more.
 
-    `broken` ones under `new` go before: they are what a cut-off write left, and open with nothing. On PostgreSQL the
-    rows of the locks are share-locked: whoever destroys one waits for this batch, or is seen by it. Where they waited,
-    they did not see what the batch wrote: `sweep_destroyed` does.
+    `broken` ones under `new` go before, byte for byte: they are what a cut-off write left, and open with nothing. On
+    PostgreSQL the rows of the locks are share-locked: whoever destroys one waits for this batch, or is seen by it.
+    Where they waited, they did not see what the batch wrote: `sweep_destroyed` does.
     """
     columns = (
         [seal.record for seal in seals],
@@ -119,10 +120,16 @@ def replace_seals(
     if connection.dialect.name == "postgresql":
         if broken:
             connection.exec_driver_sql(
-                "DELETE FROM lock_seals USING unnest(%s::bytea[], %s::bigint[]) AS gone (record, version)"
+                "DELETE FROM lock_seals USING unnest(%s::bytea[], %s::bigint[], %s::bytea[])"
+                " AS gone (record, version, sealed_seed)"
                 " WHERE lock_seals.record = gone.record AND lock_seals.version = gone.version"
-                " AND master_key_version = %s",
-                ([record for record, _ in broken], [version for _, version in broken], new),
+                " AND lock_seals.sealed_seed = gone.sealed_seed AND master_key_version = %s",
+                (
+                    [seal.record for seal in broken],
+                    [seal.version for seal in broken],
+                    [seal.sealed_seed for seal in broken],
+                    new,
+                ),
             )
         connection.exec_driver_sql(
             "INSERT INTO lock_seals (record, version, master_key_version, sealed_seed)"
@@ -138,8 +145,8 @@ def replace_seals(
         return
     if broken:
         connection.exec_driver_sql(
-            "DELETE FROM lock_seals WHERE record = ? AND version = ? AND master_key_version = ?",
-            [(record, version, new) for record, version in broken],
+            "DELETE FROM lock_seals WHERE record = ? AND version = ? AND master_key_version = ? AND sealed_seed = ?",
+            [(seal.record, seal.version, new, seal.sealed_seed) for seal in broken],
         )
     connection.exec_driver_sql(
         "INSERT OR IGNORE INTO lock_seals (record, version, master_key_version, sealed_seed)"
@@ -193,16 +200,27 @@ def count_locks(connection: Connection) -> int:
     return connection.execute(select(func.count()).where(record_locks.c.destroyed.is_(None))).scalar_one()
 
 
-def count_lacking(connection: Connection, master_key_version: int) -> int:
-    """How many locks that are not destroyed, and are sealed at all, have no seal under `master_key_version`."""
+def count_lacking(connection: Connection, master_key_version: int, *, job: JobId) -> int:
+    """How many locks have no seal under `master_key_version`, of those that are sealed and that `job` did not skip."""
     place = and_(lock_seals.c.record == record_locks.c.record, lock_seals.c.version == record_locks.c.version)
+    skipped = exists().where(
+        job_skips.c.job == job,
+        job_skips.c.record == record_locks.c.record,
+        job_skips.c.version == record_locks.c.version,
+    )
     return connection.execute(
         select(func.count()).where(
             record_locks.c.destroyed.is_(None),
             exists().where(place),
             ~exists().where(place, lock_seals.c.master_key_version == master_key_version),
+            ~skipped,
         )
     ).scalar_one()
+
+
+def load_late(connection: Connection, *, since: int) -> Iterator[SealedLock]:
+    """The locks that were made since the event `since`, with their seals."""
+    return read_sealed(connection.execute(SEALED.where(record_locks.c.made > since).order_by(*SEALED_ORDER)))
 
 
 def record_of(pair: Pair) -> RecordId:

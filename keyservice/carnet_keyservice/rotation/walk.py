@@ -6,14 +6,14 @@ the other finds that out and ends.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import KeyServiceError
-from carnet_keyservice.rotation import locks, master
+from carnet_keyservice.errors import KeyServiceError, MovedOnError
+from carnet_keyservice.rotation import lock_destruction, locks, master
 from carnet_keyservice.rotation.conductor import Task, stop_job
-from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard
+from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard, Step
 from carnet_keyservice.rotation.queries import find_job, find_shard
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_server.errors import RefusalError
@@ -21,6 +21,21 @@ from carnet_server.errors import RefusalError
 MAX_BATCH: Final = 1000
 BATCHES_PER_SECOND: Final = 5
 """A walk works in so many short steps a second, so that others come between and it is stopped soon."""
+
+
+class TakeBatch(Protocol):
+    """Does the next `limit` items of a shard, for one kind of job."""
+
+    def __call__(self, shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
+        """Raises a `KeyServiceError`, or a refusal of the database."""
+
+
+_TAKE_BATCH: Final[dict[JobKind, TakeBatch]] = {
+    JobKind.MASTER: master.take_batch,
+    JobKind.LOCKS: locks.take_batch,
+    JobKind.SUITE: locks.take_batch,
+    JobKind.DESTRUCTION: lock_destruction.take_batch,
+}
 
 
 def walk(
@@ -40,11 +55,12 @@ def walk(
                 return
             job, shard = found
             limit = batch_size(job)
-            take_batch = master.take_batch if job.kind is JobKind.MASTER else locks.take_batch
-            step = take_batch(shop, job, shard, limit=limit)
+            step = _TAKE_BATCH[job.kind](shop, job, shard, limit=limit)
             if step.is_last or not step.is_mine:
                 return
             pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
+    except MovedOnError:
+        return
     except (KeyServiceError, RefusalError) as error:
         stop_job(shop, task.job, error)
 

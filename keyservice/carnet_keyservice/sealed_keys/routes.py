@@ -31,10 +31,13 @@ def make_sealed_keys_router(deployment: Deployment) -> Router:
     )
     def read_sealed_keys(call: SignedCall[None], record: RecordId, statement: StatementHash) -> SealedKeysView:
         """The patient's own copies of the key of `statement`, published or not."""
-        authorise_patient(call.principal, record)
-        return call.read(
-            lambda connection, _: SealedKeysView(sealed_keys=load_copies(connection, record, statement, grant=None))
-        )
+
+        def load(connection: Connection, now: int) -> SealedKeysView:
+            del now
+            authorise_patient(connection, call.principal, record)
+            return SealedKeysView(sealed_keys=load_copies(connection, record, statement, grant=None))
+
+        return call.read(load)
 
     @router.signed(
         "GET",

@@ -39,7 +39,7 @@ from carnet_protocol.api.rotation import (
 )
 from carnet_protocol.api.sealed_keys import OpenedKey, OpenedKeys, ResealedKeys, SealedKeysPage, StandingKeys
 from carnet_protocol.api.service import Accepted, CardView, ErrorAnswer, ErrorBody
-from carnet_protocol.api.statements import LockView, RecordUpdate, SealedKey, SealedKeysView
+from carnet_protocol.api.statements import ErasureUpdate, LockView, RecordUpdate, SealedKey, SealedKeysView
 from carnet_protocol.api.uploads import PartUrl, UploadRequest, UploadsAnswer, UploadView
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Deposits",
     "DirectoryUpdate",
     "DocumentsPage",
+    "ErasureUpdate",
     "ErrorAnswer",
     "ErrorBody",
     "Event",

@@ -1,4 +1,4 @@
-"""Statements about a record: `/v1/records/{record}/statements`, `/locks`."""
+"""Statements about a record: `/v1/records/{record}/statements`, `/erasure`, `/locks`."""
 
 from typing import Annotated
 
@@ -29,6 +29,12 @@ class RecordUpdate(WireModel):
     statements: Annotated[tuple[Jws, ...], Field(max_length=MAX_STATEMENTS_PER_REQUEST, strict=False)]
     sealed_keys: Annotated[tuple[SealedKey, ...], Field(max_length=MAX_SEALED_KEYS_PER_REQUEST, strict=False)]
     capsules: Annotated[tuple[CapsuleSwap, ...], Field(max_length=MAX_CAPSULES_PER_REQUEST, strict=False)]
+
+
+class ErasureUpdate(WireModel):
+    """`POST /v1/records/{record}/erasure`: the patient erases the whole record."""
+
+    statements: Annotated[tuple[Jws, ...], Field(min_length=1, max_length=1, strict=False)]
 
 
 class LockView(WireModel):

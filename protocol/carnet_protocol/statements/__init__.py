@@ -11,7 +11,7 @@ from carnet_protocol.statements.documents import Manifest, Reseal, Tombstone, To
 from carnet_protocol.statements.grants import Grant, Permission, Purpose, Revocation
 from carnet_protocol.statements.operations import Count, Destruction, RotationReport
 from carnet_protocol.statements.people import Device, Identity, Recovery, Removal, Role
-from carnet_protocol.statements.records import Closing, Compartment, Filing, Lock
+from carnet_protocol.statements.records import Closing, Compartment, Erasure, Filing, Lock
 
 KINDS: dict[str, type[Statement]] = {
     kind.typ(): kind
@@ -27,6 +27,7 @@ KINDS: dict[str, type[Statement]] = {
         Closing,
         Lock,
         Filing,
+        Erasure,
         Manifest,
         Tombstone,
         Reseal,
@@ -47,6 +48,7 @@ __all__ = [
     "Count",
     "Destruction",
     "Device",
+    "Erasure",
     "Filing",
     "Grant",
     "Identity",

@@ -21,7 +21,9 @@ class Count(WireModel):
 
 
 class RotationReport(Statement):
-    """What a job of rotation did. Signed by the key service's server key, for an auditor to keep.
+    """What a job did that rotated keys, or destroyed retired record locks. For an auditor to keep.
+
+    Signed by the key service's server key.
 
     `by` is the officer who began it, null for whoever holds the machine. `old_version` and `new_version` are those of
     the master key, null where it is not rotated. `done` counts the items of each step, `skipped` those of each reason;
@@ -32,7 +34,7 @@ class RotationReport(Statement):
 
     keyservice: Fingerprint
     job: JobId
-    rotates: Literal["master", "locks", "suite"]
+    rotates: Literal["master", "locks", "suite", "destruction"]
     outcome: Literal["finished", "aborted"]
     by: Fingerprint | None
     begun_at: UtcSeconds

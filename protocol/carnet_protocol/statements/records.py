@@ -1,4 +1,4 @@
-"""Statements that shape a record: compartment, closing, lock, filing (spec `statements.md`, "Records")."""
+"""Statements that shape a record: compartment, closing, lock, filing, erasure (spec `statements.md`, "Records")."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -114,3 +114,17 @@ class Filing(Statement):
         if (self.serial == 1) != (self.previous is None):
             raise ValueError("the first filing alone has no previous one")
         return self
+
+
+class Erasure(Statement):
+    """Erases a whole record, for good. Signed by the patient's root key, so that no stolen device can.
+
+    A server forgets everything of the record but the person and this statement, and takes nothing about it any more.
+    """
+
+    KIND: ClassVar[str] = "erasure"
+
+    record: RecordId
+    vault: Fingerprint
+    keyservice: Fingerprint
+    issued_at: UtcSeconds

@@ -4,6 +4,7 @@ from types import NoneType
 from typing import Annotated
 
 from fastapi import Query
+from sqlalchemy import Connection
 
 from carnet_protocol.api import EventsPage
 from carnet_protocol.errors import ErrorCode
@@ -30,5 +31,10 @@ Index = Annotated[int | None, Query(ge=0, le=MAX_JSON_INTEGER), ONE_SPELLING]
 )
 def read_events(call: SignedCall[None], record: RecordId, after: Index = None) -> EventsPage:
     """Events of the record with an index above `after`, a page at a time."""
-    authorise_patient(call.principal, record)
-    return call.read(lambda connection, _: load_page(connection, record, after=-1 if after is None else after))
+
+    def load(connection: Connection, now: int) -> EventsPage:
+        del now
+        authorise_patient(connection, call.principal, record)
+        return load_page(connection, record, after=-1 if after is None else after)
+
+    return call.read(load)

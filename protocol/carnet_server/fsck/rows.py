@@ -13,6 +13,7 @@ from carnet_protocol.statements import (
     Closing,
     Compartment,
     Device,
+    Erasure,
     Filing,
     Grant,
     Identity,
@@ -31,6 +32,7 @@ from carnet_server.tables import (
     closings,
     compartments,
     devices,
+    erasures,
     filings,
     grant_compartments,
     grant_documents,
@@ -81,6 +83,7 @@ RULES: Final = (
     RowRule(Succession, successions, ("predecessor", "successor")),
     RowRule(Compartment, compartments, ("record", "compartment", "epoch", "device")),
     RowRule(Closing, closings, ("record", "compartment_statement")),
+    RowRule(Erasure, erasures, ("record",)),
     RowRule(Filing, filings, ("record", "document", "serial", "compartment")),
     RowRule(Tombstone, tombstones, ("record", "document", "by")),
     RowRule(

@@ -12,13 +12,16 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, Sta
 from carnet_protocol.statements import (
     KINDS,
     Attestation,
+    Destruction,
     Device,
+    Erasure,
     Identity,
     Lock,
     Manifest,
     Recovery,
     Removal,
     RevocationList,
+    RotationReport,
     Signed,
     Succession,
     Tombstone,
@@ -26,7 +29,7 @@ from carnet_protocol.statements import (
 from carnet_server.deployment import Deployment
 from carnet_server.fsck.finding import Finding
 from carnet_server.statements.parse import AnyStatement
-from carnet_server.tables import devices, events, identities, statements
+from carnet_server.tables import devices, erasures, events, identities, officers, statements
 
 _BY_NAME = {kind.KIND: kind for kind in KINDS.values()}
 _ROWS_AT_ONCE = 1000
@@ -40,6 +43,7 @@ class Signers:
     registrars: Mapping[Fingerprint, Ed25519PublicKey]
     chains: dict[IdentityHash, list[Signed[Identity]]] = field(default_factory=dict)
     devices: dict[StatementHash, tuple[IdentityHash, Ed25519PublicKey]] = field(default_factory=dict)
+    officers: dict[Fingerprint, Ed25519PublicKey] = field(default_factory=dict)
 
     @classmethod
     def load(cls, connection: Connection, deployment: Deployment) -> "Signers":
@@ -57,6 +61,8 @@ class Signers:
                 continue  # reported where each statement is checked
         for row in connection.execute(select(devices)):
             signers.devices[row.hash] = (row.identity, row.device_key)
+        for officer in connection.execute(select(officers)):
+            signers.officers[officer.fingerprint] = officer.public_key
         return signers
 
     def roots(self, identity: IdentityHash) -> list[Ed25519PublicKey]:
@@ -75,7 +81,9 @@ def check_statements(connection: Connection, signers: Signers) -> Iterator[Findi
     1. It is a statement of the kind of its row, and its hash is the row's.
     2. One of the keys that may sign it did.
     3. The event that accepted it names it.
+    4. It is not about a record that was erased, but for the erasure itself.
     """
+    erased = set(connection.execute(select(erasures.c.record)).scalars())
     rows = connection.execute(
         select(statements, events.c.body).outerjoin(events, events.c.position == statements.c.event)
     )
@@ -95,6 +103,9 @@ def check_statements(connection: Connection, signers: Signers) -> Iterator[Findi
         # 3
         if not _names(row, signed.hash):
             yield Finding("statement_not_logged", where)
+        # 4
+        if getattr(signed.body, "record", None) in erased and not isinstance(signed.body, Erasure):
+            yield Finding("statement_of_an_erased_record", where)
 
 
 def find_keys(  # noqa: PLR0911  one return for each kind
@@ -115,12 +126,17 @@ def find_keys(  # noqa: PLR0911  one return for each kind
             return [] if registrar is None else [registrar]
         case Succession():
             return signers.roots(body.predecessor)
-        case Lock():
+        case Erasure():
+            return signers.roots(body.record.patient())
+        case Lock() | RotationReport():
             return [signers.keyservice]
         case Manifest():
             return signers.device(body.device, body.author)
         case Tombstone():
             return signers.device(body.device, body.by)
+        case Destruction():
+            officer = signers.officers.get(body.officer)
+            return [] if officer is None else [officer]
         case _:
             return signers.device(body.device, body.record.patient())
 

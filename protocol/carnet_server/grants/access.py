@@ -4,7 +4,8 @@
     access.covers_compartment(compartment)
 
 Decided in the transaction of whoever asks, from rows alone. Everything that is wrong raises the same `RefusedError`:
-unknown record, unknown grant, another's, another record's, of the other permission, not begun, ended, not attested.
+unknown record, erased record (of which no grant is left), unknown grant, another's, another record's, of the other
+permission, not begun, ended, not attested.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from sqlalchemy import Connection
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordId, StatementHash
 from carnet_protocol.statements import Permission
 from carnet_server.directory.queries import Registrars
+from carnet_server.erasures import ask_erasure, read_erasure, require_standing
 from carnet_server.errors import RefusedError
 from carnet_server.grants.queries import GrantRow, Holding, ask_holding, read_holding
 from carnet_server.prepared import Question, run_together
@@ -44,10 +46,19 @@ class Access:
         return self.grant is None or document in self.grant.documents
 
 
-def authorise_patient(principal: Principal, record: RecordId) -> Access:
-    """The access of the patient on a device of theirs. Raises `RefusedError`."""
+def require_own_record(principal: Principal, record: RecordId) -> None:
+    """Refuse anyone but the patient on a device of theirs. Whether the record stands is not asked.
+
+    Raises `RefusedError`.
+    """
     if principal.kind is not PrincipalKind.DEVICE or principal.identity != record.patient():
         raise RefusedError("not_the_patient")
+
+
+def authorise_patient(connection: Connection, principal: Principal, record: RecordId) -> Access:
+    """The access of the patient on a device of theirs, to a record that was not erased. Raises `RefusedError`."""
+    require_own_record(principal, record)
+    require_standing(connection, record)
     return Access(record.patient(), record, None)
 
 
@@ -84,7 +95,10 @@ def authorise_asking(
 ) -> tuple[Access, list[Sequence[tuple[Any, ...]]]]:
     """As `authorise`, together with the answers to `questions`, which are asked in the same round trip."""
     if grant is None:
-        return authorise_patient(principal, record), run_together(connection, *questions)
+        require_own_record(principal, record)
+        erasure, *answers = run_together(connection, ask_erasure(record), *questions)
+        read_erasure(erasure)
+        return Access(record.patient(), record, None), answers
     if principal.kind is not PrincipalKind.DEVICE:
         raise RefusedError("not_a_device")
     asked = ask_holding(grant, principal=principal.person, pinned=pinned, now=now)

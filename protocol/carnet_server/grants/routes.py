@@ -33,12 +33,13 @@ def make_grants_router(deployment: Deployment) -> Router:
     )
     def read_grants(call: SignedCall[None], record: RecordId) -> GrantsView:
         """Every grant and revocation of the record, in the order of acceptance, for its patient."""
-        authorise_patient(call.principal, record)
-        return call.read(
-            lambda connection, _: GrantsView(
-                grants=load_grants(connection, record), revocations=load_revocations(connection, record)
-            )
-        )
+
+        def load(connection: Connection, now: int) -> GrantsView:
+            del now
+            authorise_patient(connection, call.principal, record)
+            return GrantsView(grants=load_grants(connection, record), revocations=load_revocations(connection, record))
+
+        return call.read(load)
 
     @router.signed("GET", "/v1/inbox", kinds=DEVICES, body=NoneType, body_limit_bytes=0, answer=Inbox, errors=())
     def read_inbox(call: SignedCall[None], after: StatementHash | None = None) -> Inbox:

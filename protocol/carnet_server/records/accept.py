@@ -21,6 +21,7 @@ from carnet_server.compartments import decide as compartment_rules
 from carnet_server.compartments import queries as compartments
 from carnet_server.deployment import Moment
 from carnet_server.directory.queries import is_attested_by
+from carnet_server.erasures import require_standing
 from carnet_server.errors import (
     BadRequestError,
     ConflictError,
@@ -49,7 +50,7 @@ _TELLING: Final = (BadRequestError, InvalidStatementError, ConflictError, StaleE
 def accept_record(change: Change, statements: Sequence[AnyStatement], effects: Effects) -> list[LoggedEvent]:
     """Accept `statements`, parsed from the update of `change`, in order; return the event of each.
 
-    1. The record is a patient's, and each statement is about it.
+    1. The record is a patient's and was not erased, and each statement is about it.
     2. The principal may bring them.
     3. Each was accepted before, or is signed by a device in force, is recent, and keeps the rules of its kind.
     4. The server's effects have no objection.
@@ -67,6 +68,7 @@ def accept_record(change: Change, statements: Sequence[AnyStatement], effects: E
 
 def _accept_all(change: Change, statements: Sequence[AnyStatement], effects: Effects) -> list[LoggedEvent]:
     # 1
+    require_standing(change.moment.connection, change.record)
     if not (change.update.statements or change.update.sealed_keys or change.update.capsules):
         raise BadRequestError("empty_update")
     record_rules.require_patient(find_person(change.moment.connection, change.record.patient()))

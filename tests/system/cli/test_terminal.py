@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from carnet.cli.erase import PHRASE
 from tests.system.cli.conftest import PROGRAM, Person, Servers, quiet_environment
 from tests.system.cli.typist import Typist
 
@@ -49,6 +50,24 @@ def test_grant_is_signed_only_after_a_yes(alice: Person, bob: Person, tmp_path: 
     typist.type("y")
     assert typist.end() == 0
     assert len(alice.json("grants")["grants"]) == 1
+
+
+def test_record_is_erased_only_after_the_phrase_is_typed_back(alice: Person) -> None:
+    shared = ["--passphrase-file", str(alice.passphrase_file), "erase"]
+    typist = start(alice.home, *shared)
+    typist.wait_for("Nothing calls that back.")
+    typist.wait_for("It cannot be undone")
+    typist.wait_for(f"type “{PHRASE}”:")
+    typist.type("yes")
+    assert typist.end() == 1
+    assert "Nothing was erased." in typist.shown
+    assert alice.json("list")["documents"] == []
+    typist = start(alice.home, *shared)
+    typist.wait_for(f"type “{PHRASE}”:")
+    typist.type(PHRASE.upper())
+    typist.wait_for("Your record is erased.")
+    assert typist.end() == 0
+    assert alice.refused("list") == (4, "record_erased")
 
 
 def test_whoami_shows_a_code_to_scan_and_one_to_read(alice: Person) -> None:

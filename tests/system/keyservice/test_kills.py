@@ -1,15 +1,18 @@
-"""Kill the key service at each write of a release, a revocation and a new lock; then check everything, and ask again.
+"""Kill the key service at each write of a release, a revocation, a new lock, an erasure; check everything, ask again.
 
 The program that is to die runs under strace, which sends the signal as the call is entered. A kill is not a power cut:
 unsynced bytes survive. What was answered is always in the log; what is in the log may not have been answered.
 """
 
+import subprocess
+import threading
 from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
 
 from carnet_keyservice.fsck import check_all
+from carnet_protocol.api import ErasureUpdate
 from carnet_protocol.statements import Grant, Signed
 from carnet_protocol.tuples import KeyRole
 from carnet_server.database import reader
@@ -64,12 +67,21 @@ def _stopped(process: KeyServiceProcess, spare_grants: list[Signed[Grant]]) -> N
         process.kill()
 
 
-def start_doomed(process: KeyServiceProcess, call: str, when: int) -> None:
-    """Start the key service so that it dies as it enters the `when`-th `call` on the log ahead of its database."""
+def start_doomed(process: KeyServiceProcess, call: str, when: int, *, file: str = "database.sqlite-wal") -> None:
+    """Start the key service so that it dies as it enters the `when`-th `call` on the log ahead of its database.
+
+    Or on another `file`. What it writes as it starts does not count: strace joins it once it is ready.
+    """
     strace = require_program("strace", package="strace")
-    log_ahead = str(process.root / "database.sqlite-wal")
-    inject = f"inject={call}:signal=KILL:when={when}"
-    process.start(strace, "-f", "-qq", "-o", "/dev/null", "-P", log_ahead, "-e", f"trace={call}", "-e", inject)
+    process.start()
+    assert process.program is not None
+    on, inject = str(process.root / file), f"inject={call}:signal=KILL:when={when}"
+    words = [strace, "-f", "-o", "/dev/null", "-P", on, "-e", f"trace={call}", "-e", inject]
+    joined = subprocess.Popen([*words, "-p", str(process.program.pid)], stderr=subprocess.PIPE, text=True)
+    assert joined.stderr is not None
+    while "attached" not in (line := joined.stderr.readline()):
+        assert line, "strace did not join the key service"
+    threading.Thread(target=joined.communicate, daemon=True).start()
 
 
 def dies(process: KeyServiceProcess, request: Callable[[], object]) -> None:
@@ -128,4 +140,31 @@ def test_killed_while_a_lock_is_made_no_lock_is_lost(process: KeyServiceProcess,
     made = accept(story.world.post(f"{story.path}/locks", story.alice))["lock"]
     assert newest != made
     assert None not in story.inner(story.release(story.bob, story.grant, [story.item(KeyRole.CONTENT)]))
+    check(story)
+
+
+IN_AN_ERASURE = [(*each, "database.sqlite-wal") for each in AT]
+IN_AN_ERASURE += [
+    ("pwrite64", 15, "database.sqlite-wal"),  # half of it is written
+    ("pwrite64", 1, "database.sqlite"),  # it is committed, and what was deleted is about to be overwritten
+]
+
+
+@pytest.mark.parametrize(("call", "when", "file"), IN_AN_ERASURE)
+def test_killed_in_an_erasure_it_is_sent_again_and_stands(
+    process: KeyServiceProcess, call: str, when: int, file: str
+) -> None:
+    process.start()
+    story = KeyServiceStory.begin(process.world(), f"erasure {call} {when} {file}")
+    assert None not in story.inner(story.release(story.bob, story.grant, [story.item(KeyRole.CONTENT)]))
+    assert process.stop() == 0
+    body = ErasureUpdate(statements=(story.own.erase(at=story.world.clock()).text,))
+    start_doomed(process, call, when, file=file)
+    dies(process, lambda: story.world.post(f"{story.path}/erasure", story.alice, body))
+    check(story)
+    process.start()
+    first = accept(story.world.post(f"{story.path}/erasure", story.alice, body))
+    assert accept(story.world.post(f"{story.path}/erasure", story.alice, body)) == first
+    for by, grant in ((story.bob, story.grant), (story.alice, None)):
+        assert code(story.release(by, grant, [story.item(KeyRole.CONTENT)])) == (404, "refused")
     check(story)

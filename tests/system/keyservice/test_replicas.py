@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carnet_keyservice.tables import nonces
-from carnet_protocol.api import ReleaseAnswer, ReleaseKind, ReleaseRequest
+from carnet_protocol.api import ErasureUpdate, ReleaseAnswer, ReleaseKind, ReleaseRequest
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import GrantId
 from carnet_protocol.statements import Grant, Receipt, Revocation, Signed
@@ -84,6 +84,27 @@ def test_no_release_comes_after_the_revocation_whichever_replica_was_asked(twins
     assert log[revoked]["kind"] == f"statement.{Revocation.KIND}"
     for story in (twins.first, twins.second):
         assert story.release(story.bob, story.grant, [item]).status_code == 404
+
+
+def test_an_erasure_at_one_replica_stops_another_that_has_the_lock_open_in_memory(twins: Twins) -> None:
+    item = twins.first.item(KeyRole.CONTENT)
+    for story in (twins.first, twins.second):
+        assert None not in story.inner(story.release(story.bob, story.grant, [item]))
+    body = ErasureUpdate(statements=(twins.first.own.erase(at=twins.first.world.clock()).text,))
+
+    def release() -> list[Any]:
+        return [twins.second.release(twins.second.bob, twins.second.grant, [item]) for _ in range(12)]
+
+    def erase() -> list[Any]:
+        return [twins.first.world.post(f"{twins.first.path}/erasure", twins.first.alice, body)]
+
+    *released, erased = at_once(release, release, erase)
+    assert statuses(erased) == [200]
+    assert set(statuses([answer for some in released for answer in some])) <= {200, 404}
+    for story in (twins.first, twins.second):
+        for by, grant in ((story.bob, story.grant), (story.alice, None)):
+            assert story.release(by, grant, [item]).status_code == 404
+    assert [row for row in twins.rows(events) if row.kind == "release.open"] == []
 
 
 def test_each_epoch_is_made_once_whichever_replica_heard_of_it_first(twins: Twins) -> None:

@@ -1,16 +1,18 @@
-"""Kill the vault at each system call that matters of a part and of a deposit; then fsck, repeat, fsck, read.
+"""Kill the vault at each system call that matters of a part, a deposit, an erasure; then fsck, repeat, fsck, read.
 
 The vault that is to die runs under strace, which sends the signal as the call is entered. Everything before happened in
 another process, so that the n-th call is the n-th of the operation. A kill is not a power cut: unsynced bytes survive.
 """
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from carnet_protocol.api import OpenedVersion, UploadsAnswer, UploadView
+from carnet_protocol.api import ErasureUpdate, OpenedVersion, UploadsAnswer, UploadView
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment
 from carnet_vault.fsck import Seen, check_contents, check_database, check_objects
@@ -37,6 +39,9 @@ def story(process: VaultProcess) -> VaultStory:
 def start_doomed(process: VaultProcess, call: str, when: int, path: Path | None) -> None:
     """Start the vault anew, to die as it enters the `when`-th `call` of a thread (on `path`)."""
     process.stop()
+    with contextlib.closing(sqlite3.connect(process.root / "database.sqlite")) as database:
+        # Else the start would do it, and its calls would count.
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     strace = require_program("strace", package="strace")
     only = ["-P", str(path)] if path else []
     inject = f"inject={call}:signal=KILL:when={when}"
@@ -127,6 +132,45 @@ def test_killed_with_an_upload_that_nobody_goes_on_with_gc_mends_it(process: Vau
     assert process.run("gc", "--grace-seconds", "0").returncode == 0
     after = is_clean(story)
     assert (after.litter.uploads, after.litter.orphan_objects, after.objects) == (0, 0, before.objects - 1)
+
+
+IN_AN_ERASURE = [
+    ("pwrite64", 1, "wal"),  # nothing of it is written
+    ("pwrite64", 20, "wal"),  # some of it is
+    ("fdatasync", 1, "wal"),  # all of it, before anyone is told
+    ("unlink", 1, ""),  # the record is erased, and the store has everything
+    ("unlink", 2, ""),  # one object is gone
+    ("rmdir", 1, ""),  # objects are gone, the upload half so
+    ("fdatasync", 2, "wal"),  # the store has nothing left, and the vault does not know
+    ("pwrite64", 1, "database"),  # what was deleted is about to be overwritten
+]
+
+
+@pytest.mark.parametrize(("call", "when", "where"), IN_AN_ERASURE)
+def test_killed_in_an_erasure(process: VaultProcess, call: str, when: int, where: str) -> None:
+    if process.program is None:
+        process.start()
+    story = VaultStory.begin(process.world())
+    parcels = [story.parcel(), story.parcel()]
+    assert story.bring(*parcels).status_code == 200
+    view = begin(story, parcels[0])
+    story.send_bytes(view, parcels[0].sealed.ciphertext)
+    before = len(story.world.store.list_objects())
+    body = ErasureUpdate(statements=(story.own.erase(at=story.world.clock()).text,))
+    paths = {"": None, "wal": process.root / "database.sqlite-wal", "database": process.root / "database.sqlite"}
+    start_doomed(process, call, when, paths[where])
+    dies(process, lambda: story.world.post(f"{story.path}/erasure", story.alice, body))
+    is_clean(story)
+    process.start()
+    first = story.world.post(f"{story.path}/erasure", story.alice, body)
+    assert first.status_code == 200, first.text
+    assert story.world.post(f"{story.path}/erasure", story.alice, body).content == first.content
+    assert process.run("gc").returncode == 0  # no grace is waited for
+    after = is_clean(story)
+    assert (after.litter.erased_objects, after.litter.orphan_objects) == (0, 0)
+    assert len(story.world.store.list_objects()) == before - len(parcels)
+    assert not any(path.name.startswith(str(view.upload)) for path in (process.root / "objects").rglob("*"))
+    assert story.list(story.alice).status_code == 404
 
 
 def _folder(story: VaultStory, view: UploadView) -> Path:

@@ -15,7 +15,7 @@ from tests.support.postgres import PostgresCluster
 
 AMOUNT = Amount(records=3_000, documents=6, sealed_bytes=96)
 OF_ROTATION = {"master_keys", "jobs", "job_shards", "job_skips", "processes", "process_keys"}
-FEW_ROWS = {"officers", "registrars", "revoked_attestations"} | OF_ROTATION
+FEW_ROWS = {"officers", "registrars", "revoked_attestations", "erasures"} | OF_ROTATION
 """Tables that do not grow with people or documents."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from carnet_keyservice.releases.release import find_candidates, log_release
-from carnet_protocol.api import ReleaseAnswer, ReleaseKind, ReleaseRequest
+from carnet_protocol.api import ErasureUpdate, ReleaseAnswer, ReleaseKind, ReleaseRequest
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Receipt, Signed
@@ -67,6 +67,11 @@ def retire_the_lock(story: KeyServiceStory) -> None:
     accept(story.world.post(f"{story.path}/locks/1/retirement", story.alice))
 
 
+def erase_the_record(story: KeyServiceStory) -> None:
+    body = ErasureUpdate(statements=(story.own.erase().text,))
+    accept(story.world.post(f"{story.path}/erasure", story.alice, body))
+
+
 def let_the_time_pass(story: KeyServiceStory) -> None:
     story.world.clock.now = story.grant.body.expires
 
@@ -82,6 +87,7 @@ def let_the_time_pass(story: KeyServiceStory) -> None:
         remove_the_document,
         close_the_epoch,
         retire_the_lock,
+        erase_the_record,
         let_the_time_pass,
     ],
 )

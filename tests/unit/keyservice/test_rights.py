@@ -48,14 +48,13 @@ def test_everything_is_served_and_checked_with_the_rights_of_the_page(lesser: En
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE events SET body = ''",
+        "UPDATE events SET commitment = leaf_hash",
         "DELETE FROM events",
         "TRUNCATE events",
         "UPDATE statements SET jws = ''",
-        "DELETE FROM statements",
-        "DELETE FROM grants",
-        "DELETE FROM revocations",
-        "DELETE FROM record_locks",
+        "DELETE FROM devices",
+        "DELETE FROM recoveries",
+        "DELETE FROM erasures",
         "DELETE FROM master_keys",
         "UPDATE lock_statements SET expires = 0",
         "DROP TABLE record_locks",

@@ -21,6 +21,7 @@ from carnet_protocol.statements import (
     Count,
     Destruction,
     Device,
+    Erasure,
     Filing,
     Grant,
     Identity,
@@ -153,6 +154,7 @@ STATEMENTS: dict[str, Statement] = {
             device=HASH,
             issued_at=NOW,
         ),
+        Erasure(record=RECORD, vault=FINGERPRINT, keyservice=FINGERPRINT, issued_at=NOW),
         Manifest(
             suite=SUITE,
             record=RECORD,

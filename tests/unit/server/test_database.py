@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -274,3 +276,30 @@ def test_each_failure_of_postgresql_stands_for_one_refusal(
 def test_a_fault_of_the_program_stands_for_no_refusal() -> None:
     assert explain(ValueError("ours")) is None
     assert not is_retriable(ValueError("ours"))
+
+
+_STILL_LOCKED = """
+import fcntl, sys
+try:
+    # The byte that every reader of a database in WAL mode holds a shared lock on, as long as it has it open.
+    with open(sys.argv[1], "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+except BlockingIOError:
+    sys.exit(3)
+"""
+
+
+def test_a_second_engine_takes_no_lock_away_from_the_first(sqlite_engine: Engine) -> None:
+    with sqlite_engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        path = str(sqlite_engine.url.database)
+        make_engine(str(sqlite_engine.url)).dispose()
+        asked = subprocess.run([sys.executable, "-c", _STILL_LOCKED, path], check=False)
+        assert asked.returncode == 3
+
+
+def test_a_database_that_cannot_be_one_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        make_engine(f"sqlite:///{tmp_path}")
+    with pytest.raises(SettingsError):
+        make_engine(f"sqlite:///{tmp_path / 'nowhere' / 'database.sqlite'}")

@@ -412,8 +412,8 @@ def test_the_patient_needs_no_grant_and_nobody_else_goes_without(story: Story) -
 def test_root_keys_and_officers_have_no_access(story: Story, kind: PrincipalKind) -> None:
     identity = None if kind is PrincipalKind.OFFICER else story.alice.identity
     principal = Principal(KeyId(bytes(32)), kind, identity)
-    with pytest.raises(RefusedError):
-        authorise_patient(principal, story.record.id)
+    with story.world.moment() as moment, pytest.raises(RefusedError):
+        authorise_patient(moment.connection, principal, story.record.id)
     with story.world.moment() as moment, pytest.raises(RefusedError):
         authorise(
             moment.connection,

@@ -1,25 +1,25 @@
 /* Rotation of a record's lock (P10), between the key service, which keeps locks, and the vault, which keeps capsules.
  *
- * The promise: every capsule, in the vault or in a backup of it that may still be restored, is under a lock that exists
- * and opens; it holds the inner lock that its author or patient gave it last; none stands under a retired lock, unless
- * the vault was restored, and then not for good; a reader who fetches again opens. Once nothing fails any more, the
- * rotation ends.
+ * The promise: every capsule, in the vault or in a backup of it that may still be restored, is under a lock that
+ * exists and opens; it holds the inner lock that its author or patient gave it last; none stands under a retired
+ * lock, unless the vault was restored, and then not for good; a reader who fetches again opens. Once nothing fails
+ * any more, the rotation ends.
  *
- * The job asks and acts, pass after pass, and keeps next to nothing in between: take the newest lock; show its statement
- * to the vault, which refuses older ones from then on; fetch a capsule under an older one, open it, remake it, open that,
- * swap it against what was fetched. When the vault says in one answer that it knows the newest lock and has nothing under
- * an older one: grace, ask again, retire. When it says so once more a horizon later, and was not restored in between:
- * destroy. Two such jobs, a depositor, a patient who relocks, a reader and a clock take turns in any order. Each `atomic`
- * is one transaction of one server, or work in memory. Until `calm`, between any two of them, as often as it likes: a
- * server dies, an answer is lost, a request arrives after its sender is dead, a capsule is remade wrong, the vault is
- * restored from a backup.
+ * The job asks and acts, pass after pass, and keeps next to nothing in between: take the newest lock; show its
+ * statement to the vault, which refuses older ones from then on; fetch a capsule under an older one, open it, remake
+ * it, open that, swap it against what was fetched. When the vault says in one answer that it knows the newest lock
+ * and has nothing under an older one: grace, ask again, retire. When it says so once more a horizon later, and was
+ * not restored in between: destroy. Two such jobs, a depositor, a patient who relocks, a reader and a clock take
+ * turns in any order. Each `atomic` is one transaction of one server, or work in memory. Until `calm`, between any
+ * two of them, as often as it likes: a server dies, an answer is lost, a request arrives after its sender is dead, a
+ * capsule is remade wrong, the vault is restored from a backup.
  *
  * Sizes: JOBS, PATIENTS, READERS, LATE (requests arrive late), BACKUPS; all at once are too many states. NOTES keeps
- * notes of what happened, for the ways out. Every other name that is asked for with #ifdef is a twin, which must be found
- * out: tests/claims/test_p10_rotation_models.py.
+ * notes of what happened, for the ways out. Every other name that is asked for with #ifdef is a twin, which must be
+ * found out: tests/claims/test_p10_rotation_models.py.
  *
- * Not in the model: a restore of the key service, which forgets locks that the vault has capsules under; lock statements
- * that expire; epochs and tombstones; two backups that are restored in turn (master.pml has them).
+ * Not in the model: a restore of the key service, which forgets locks that the vault has capsules under; lock
+ * statements that expire; epochs and tombstones; two backups that are restored in turn (master.pml has them).
  */
 
 #ifndef JOBS
@@ -71,7 +71,7 @@ typedef Vault {
     byte highest              /* the newest lock statement that was shown */
 };
 Vault vault;
-bit moved = 0;                /* the vault was restored since the answer on which locks were retired; no restore hides it */
+bit moved = 0;                /* the vault was restored since the answer on which locks were retired */
 #if BACKUPS
 Vault backup;
 byte age = HORIZON;           /* HORIZON: none, or too old to be restored */

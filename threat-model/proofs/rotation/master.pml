@@ -1,20 +1,21 @@
 /* Rotation of the master key (P10), as the key service does it: from version 1 to version 2.
  *
  * The promise: every lock has at all times a good seal under a key that exists; the version that is active has a good
- * seal of every lock, and every serving process has its key; no key is destroyed that a row refers to, of the database or
- * of a backup that may still be restored. Once nothing fails any more, the rotation ends: finished, or undone.
+ * seal of every lock, and every serving process has its key; no key is destroyed that a row refers to, of the
+ * database or of a backup that may still be restored. Once nothing fails any more, the rotation ends: finished, or
+ * undone.
  *
- * `lock_seals` has a row for each lock and master key version. While BOTH versions are kept, workers bring every lock to
- * a good and checked row under the version that is not active: insert, read back, open, mark what was opened. The flip
- * makes that version active; undoing within the grace is the same flip once more. Then rows under the other version are
- * deleted, then its key is destroyed. Two workers, a controller, a serving process that makes a lock, an officer who
- * aborts, and a clock take turns in any order. Each `atomic` is one serialisable transaction, or one call of the provider.
- * Until `calm`, between any two of them, as often as it likes: a process dies and starts again from what is durable, the
- * provider is away (to a job the same: the item is begun again), a new row is written wrong, the database is restored
- * from a backup under the running job.
+ * `lock_seals` has a row for each lock and master key version. While BOTH versions are kept, workers bring every lock
+ * to a good and checked row under the version that is not active: insert, read back, open, mark what was opened. The
+ * flip makes that version active; undoing within the grace is the same flip once more. Then rows under the other
+ * version are deleted, then its key is destroyed. Two workers, a controller, a serving process that makes a lock, an
+ * officer who aborts, and a clock take turns in any order. Each `atomic` is one serialisable transaction, or one call
+ * of the provider. Until `calm`, between any two of them, as often as it likes: a process dies and starts again from
+ * what is durable, the provider is away (to a job the same: the item is begun again), a new row is written wrong, the
+ * database is restored from a backup under the running job.
  *
- * Sizes: LOCKS, WORKERS, BACKUPS; all at once are too many states. NOTES keeps notes of what happened, for the ways out.
- * Every other name that is asked for with #ifdef is a twin, which must be found out:
+ * Sizes: LOCKS, WORKERS, BACKUPS; all at once are too many states. NOTES keeps notes of what happened, for the ways
+ * out. Every other name that is asked for with #ifdef is a twin, which must be found out:
  * tests/claims/test_p10_rotation_models.py.
  *
  * Not in the model: what a restore loses by itself (locks that were made after the backup was taken); a provider that
@@ -152,7 +153,11 @@ again:
            :: read == GOOD && db.phase == BOTH && version == OTHER && db.seal[AT(lock, version)] == read ->
 #endif
                db.checked[AT(lock, version)] = 1
-#ifndef BAD_ROW_STAYS
+#ifdef REPLACE_WITHOUT_COMPARE
+           :: read == BAD ->
+               drop(lock, version);
+               note(rewritten)
+#elif !defined(BAD_ROW_STAYS)
            :: read == BAD && db.phase == BOTH && version == OTHER && db.seal[AT(lock, version)] == read ->
                drop(lock, version);
                note(rewritten)
@@ -176,7 +181,12 @@ again:
        :: FALLS
        :: atomic {
            if
-           :: db.phase == DELETING && version == OTHER && db.checked[AT(lock, db.pointer)] -> drop(lock, version)
+#ifdef DELETE_LATE
+           :: db.seal[AT(lock, version)] != NONE ->   /* looked a moment ago, and trusts what it saw */
+#else
+           :: db.phase == DELETING && version == OTHER && db.checked[AT(lock, db.pointer)] ->
+#endif
+               drop(lock, version)
            :: else
            fi
           }
@@ -194,7 +204,7 @@ again:
     :: db.phase == IDLE;
        if
        :: FALLS
-       :: atomic {                            /* the provider makes a key once, and never again over one that is there */
+       :: atomic {                            /* the provider makes a key once, never over one that is there */
 #if BACKUPS && defined(KEY_OVERWRITTEN)
            byte b, l;
            if

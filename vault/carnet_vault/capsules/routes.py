@@ -39,10 +39,10 @@ def list_capsules(
 
     Personal ones whose grant is over are left out.
     """
-    authorise_patient(call.principal, record)
     start = None if after is None else parse_place(after)
 
     def load(connection: Connection, now: int) -> CapsulesPage:
+        authorise_patient(connection, call.principal, record)
         return load_capsules(connection, record, document=document, after=start, limit=limit, now=now)
 
     return call.read(load)

@@ -14,6 +14,7 @@ from carnet_server.database import reader
 from carnet_server.fsck import Finding
 from carnet_server.tables import statements
 from carnet_storage import ObjectName, ObjectNotFound, StorageError, Store
+from carnet_vault.erasures.queries import count_erased
 from carnet_vault.objects.compare import Pair, compare_objects, is_object_name
 from carnet_vault.tables import documents, objects, uploads, versions
 
@@ -36,6 +37,7 @@ class Litter:
     orphan_objects: int = 0
     uploads: int = 0
     retired_objects: int = 0
+    erased_objects: int = 0
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
                 check = "row_without_object" if pair.stored_size is None else "stored_object_of_another_size"
                 yield Finding(check, f"object {pair.name}")
             # 2
-            if pair.row_size is None and not pair.has_upload:
+            if pair.row_size is None and not (pair.has_upload or pair.is_erased):
                 seen.litter.orphan_objects += 1
     except StorageError:
         store.check()
@@ -78,6 +80,7 @@ def check_objects(engine: Engine, store: Store, seen: Seen, *, on_object: Callab
                 yield Finding("object_name_malformed", f"object {name!r}")
         seen.litter.uploads = connection.execute(select(func.count()).select_from(uploads)).scalar_one()
         retired = select(func.count()).where(objects.c.retired_at.is_not(None))
+        seen.litter.erased_objects = count_erased(connection)
         seen.litter.retired_objects = connection.execute(retired).scalar_one()
 
 

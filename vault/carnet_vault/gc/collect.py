@@ -18,6 +18,8 @@ from carnet_server.deployment import Deployment, Moment
 from carnet_server.events import NewEvent
 from carnet_server.writer import Writer
 from carnet_storage import ObjectName, PendingUpload, Store, Upload, UploadNotFound
+from carnet_vault.erasures.queries import count_erased
+from carnet_vault.erasures.remove import remove_erased
 from carnet_vault.gc import queries
 from carnet_vault.objects.compare import compare_objects
 
@@ -42,6 +44,7 @@ class Collector:
     def collect(self) -> Counter[str]:
         """Remove everything that is due, and return how many of what.
 
+        0. Objects and uploads of erased records, which have no grace.
         1. Uploads that nobody goes on with; an object that one of them became is left to step 5.
         2. What is left of removed documents but their manifests; personal capsules whose grant is over.
         3. Objects that were retired: of removed documents, or replaced by a reseal.
@@ -52,8 +55,10 @@ class Collector:
         Raises what the store and the writer raise; what is done then is done, and the next run goes on.
         """
         until = self.clock() - self.grace_seconds
+        # 0
+        counts = Counter(erased_objects=self._remove_erased())
         # 1
-        counts = Counter(uploads=self._collect_uploads(until))
+        counts["uploads"] = self._collect_uploads(until)
         # 2
         counts["documents"] = self._strip_documents(until)
         counts["personal_capsules"] = self._collect_personal(until)
@@ -81,12 +86,20 @@ class Collector:
             counts["documents"] = queries.count_remains(connection, until=until)
             counts["personal_capsules"] = queries.count_personal(connection, until=until)
             counts["objects"] = queries.count_retired(connection, until=until)
+            counts["erased_objects"] = count_erased(connection)
         for batch in _batches(self._rowless()):
             with reader(self.engine) as connection:
                 due = queries.count_orphans(connection, batch, until=until)
             counts["orphan_objects"] += due
             counts[WAITING] += len(batch) - due
         return counts
+
+    def _remove_erased(self) -> int:
+        count = 0
+        for removed in remove_erased(self.engine, self.writer, self.store, self.clock):
+            count += removed
+            self.on_step()
+        return count
 
     def _collect_uploads(self, until: int) -> int:
         count = 0
@@ -160,7 +173,7 @@ class Collector:
     def _rowless(self) -> Iterator[ObjectName]:
         for pair in compare_objects(self.engine, self.store):
             self.on_step()
-            if pair.row_size is None and not pair.has_upload and pair.stored_size is not None:
+            if pair.row_size is None and not (pair.has_upload or pair.is_erased) and pair.stored_size is not None:
                 yield pair.name
 
     def _delete(self, names: Sequence[ObjectName]) -> None:

@@ -2,6 +2,7 @@
 
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
+from carnet_server.erasures import require_standing
 from carnet_server.events.event import LoggedEvent, NewEvent
 from carnet_server.statements import find_acceptance, store_statement
 from carnet_vault.locks.decide import require_current
@@ -11,8 +12,9 @@ from carnet_vault.locks.queries import find_highest_lock, insert_lock
 def accept_lock(moment: Moment, signed: Signed[Lock]) -> LoggedEvent:
     """Keep a lock statement of this record and key service that is good now, and return its event.
 
-    Raises `StaleError` or `InvalidStatementError`.
+    Raises `StaleError` or `InvalidStatementError`, or `RefusedError` for a record that was erased.
     """
+    require_standing(moment.connection, signed.body.record)
     accepted = find_acceptance(moment.connection, signed)
     if accepted is not None:
         return accepted

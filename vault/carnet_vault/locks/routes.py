@@ -33,10 +33,11 @@ def make_locks_router(deployment: Deployment) -> Router:
     )
     def mirror_lock(call: SignedCall[LockView], record: RecordId) -> Accepted:
         """Keep a lock statement of the key service, if it is good for sealing now."""
-        authorise_patient(call.principal, record)
+        call.read(lambda connection, _: authorise_patient(connection, call.principal, record))
         lock = parse_lock(call.body.lock, record=record, keyservice=deployment.card.body.keyservice.fingerprint())
 
         def accept(connection: Connection, now: int) -> LoggedEvent:
+            authorise_patient(connection, call.principal, record)
             return accept_lock(Moment(connection, now, deployment), lock)
 
         return deployment.accepted([call.run(accept)])

@@ -15,11 +15,11 @@ def upgrade() -> None:
         "events",
         sa.Column("position", _WHOLE, autoincrement=False, nullable=False),
         sa.Column("time", _WHOLE, autoincrement=False, nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=True),
+        sa.Column("salt", sa.LargeBinary(), nullable=True),
         sa.Column("commitment", sa.LargeBinary(), nullable=False),
         sa.Column("leaf_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position", name="pk_events"),
         sqlite_strict=True,
     )
@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name="pk_statements"),
         sqlite_strict=True,
     )
+    op.create_index("ix_statements_event", "statements", ["event"], unique=False)
     op.create_table(
         "people",
         sa.Column("identity", sa.LargeBinary(), nullable=False),
@@ -62,6 +63,17 @@ def upgrade() -> None:
         sa.Column("root_key", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["current"], ["statements.hash"], name="fk_people_current_statements"),
         sa.PrimaryKeyConstraint("identity", name="pk_people"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_people_current", "people", ["current"], unique=False)
+    op.create_table(
+        "erasures",
+        sa.Column("record", sa.LargeBinary(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["hash"], ["statements.hash"], name="fk_erasures_hash_statements"),
+        sa.ForeignKeyConstraint(["record"], ["people.identity"], name="fk_erasures_record_people"),
+        sa.PrimaryKeyConstraint("record", name="pk_erasures"),
+        sa.UniqueConstraint("hash", name="uq_erasures_hash"),
         sqlite_strict=True,
     )
     op.create_table(
@@ -108,6 +120,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name="pk_compartments"),
         sqlite_strict=True,
     )
+    op.create_index("ix_compartments_record", "compartments", ["record"], unique=False)
     op.create_index(
         "ix_compartments_place",
         "compartments",
@@ -280,4 +293,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name="pk_revocations"),
         sqlite_strict=True,
     )
+    op.create_index("ix_revocations_grant", "revocations", ["grant"], unique=False)
     op.create_index("ix_revocations_record", "revocations", ["record"], unique=False)

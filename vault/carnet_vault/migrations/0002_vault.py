@@ -34,6 +34,13 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "erased_objects",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name="pk_erased_objects"),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "documents",
         sa.Column("record", sa.LargeBinary(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -56,6 +63,7 @@ def upgrade() -> None:
         ["record", "author", "document"],
         unique=False,
     )
+    op.create_index("ix_documents_head_manifest", "documents", ["head_manifest"], unique=False)
     op.create_index(
         "ix_documents_record_documents_compartment_documents_document",
         "documents",
@@ -121,6 +129,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_uploads_begun_at", "uploads", ["begun_at"], unique=False)
     op.create_index("ix_uploads_by", "uploads", ["by"], unique=False)
+    op.create_index("ix_uploads_grant", "uploads", ["grant"], unique=False)
+    op.create_index("ix_uploads_record", "uploads", ["record"], unique=False)
     op.create_table(
         "versions",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -151,6 +161,9 @@ def upgrade() -> None:
         sqlite_strict=True,
         postgresql_partition_by=_BY_RECORD,
     )
+    op.create_index("ix_versions_grant", "versions", ["grant"], unique=False)
+    op.create_index("ix_versions_manifest", "versions", ["manifest"], unique=False)
+    op.create_index("ix_versions_reseal", "versions", ["reseal"], unique=False)
     op.create_table(
         "capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -188,6 +201,8 @@ def upgrade() -> None:
         ["record", "lock_statement", "document", "version", "role"],
         unique=False,
     )
+    op.create_index("ix_capsules_compartment_statement", "capsules", ["compartment_statement"], unique=False)
+    op.create_index("ix_capsules_lock", "capsules", ["lock_statement"], unique=False)
     op.create_table(
         "personal_capsules",
         sa.Column("record", sa.LargeBinary(), nullable=False),
@@ -212,6 +227,8 @@ def upgrade() -> None:
         sqlite_strict=True,
         postgresql_partition_by=_BY_RECORD,
     )
+    op.create_index("ix_personal_capsules_of_grant", "personal_capsules", ["grant"], unique=False)
+    op.create_index("ix_personal_capsules_lock", "personal_capsules", ["lock_statement"], unique=False)
     op.create_index(
         "ix_personal_capsules_lock_statement",
         "personal_capsules",

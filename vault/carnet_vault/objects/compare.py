@@ -7,16 +7,21 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from carnet_server.database import reader
 from carnet_storage import InvalidName, ObjectName, Store
+from carnet_vault.erasures.queries import find_erased
 from carnet_vault.tables import objects, uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What rows and store have under one name; `has_upload` says that a deposit may still take the object."""
+    """What rows and store have under one name.
+
+    `has_upload` says that a deposit may still take the object, `is_erased` that it is to go with its record.
+    """
 
     name: ObjectName
     row_size: int | None
     has_upload: bool
+    is_erased: bool
     stored_size: int | None
 
 
@@ -33,9 +38,10 @@ def compare_objects(engine: Engine, store: Store) -> Iterator[Pair]:
         with reader(engine) as connection:
             rows = _range(connection, objects, objects.c.name.name, after, until)
             begun = _range(connection, uploads, uploads.c.object.name, after, until)
+            erased = find_erased(connection, [item.name for item in page])
         stored = {item.name.text: item.size_bytes for item in page}
         for name in sorted({*filter(is_object_name, rows), *stored}):
-            yield Pair(ObjectName(name), rows.get(name), name in begun, stored.get(name))
+            yield Pair(ObjectName(name), rows.get(name), name in begun, name in erased, stored.get(name))
         if until is None:
             return
         after = until

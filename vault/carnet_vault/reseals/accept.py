@@ -30,7 +30,7 @@ def judge_reseals(
     Raises `RefusedError`, `InvalidStatementError`, `StaleError`, `ConflictError` or `BadRequestError`.
     """
     # 1
-    access = authorise_patient(principal, record)
+    access = authorise_patient(moment.connection, principal, record)
     # 2
     facts = load_facts(moment, record, candidates)
     verdicts = decide_reseals(candidates, facts, patient=access.principal, now=moment.now)

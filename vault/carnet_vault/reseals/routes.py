@@ -38,7 +38,7 @@ def make_reseals_router(deployment: Deployment, store: Store) -> Router:
     )
     def reseal_versions(call: SignedCall[ResealDeposits], record: RecordId) -> DepositReceipts:
         """Commit versions encrypted anew, all or none. The same statements again are answered as before."""
-        authorise_patient(call.principal, record)
+        call.read(lambda connection, _: authorise_patient(connection, call.principal, record))
         keyservice = deployment.card.body.keyservice.fingerprint()
         candidates = [check_reseal(deposit, record=record, keyservice=keyservice) for deposit in call.body.deposits]
         signatures = Signatures()

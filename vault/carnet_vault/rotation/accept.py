@@ -9,6 +9,7 @@ from carnet_protocol.api import LockStanding, RecordSwapped, RecordSwaps, ShownL
 from carnet_protocol.ids import Fingerprint
 from carnet_protocol.statements import Lock, Signed
 from carnet_server.deployment import Moment
+from carnet_server.erasures.queries import find_erasure
 from carnet_server.errors import StaleError
 from carnet_server.events import NewEvent
 from carnet_server.people.queries import find_person
@@ -24,7 +25,8 @@ def show_lock(moment: Moment, signed: Signed[Lock]) -> ShownLock:
     Raises `InvalidStatementError` if the key service did not sign it.
     """
     record = signed.body.record
-    if find_person(moment.connection, record.patient()) is None:
+    is_erased = find_erasure(moment.connection, record) is not None
+    if is_erased or find_person(moment.connection, record.patient()) is None:
         return ShownLock(record=record, standing=LockStanding.RECORD_UNKNOWN, highest=0)
     with contextlib.suppress(StaleError):  # how it stands is said below
         accept_lock(moment, signed)

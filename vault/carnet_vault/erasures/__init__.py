@@ -1,0 +1,1 @@
+"""What the vault removes with a record that its patient erased (`carnet_server.erasures`): rows first, then objects."""
