@@ -24,6 +24,7 @@ from carnet_keyservice.recovery.queries import find_key
 from carnet_keyservice.recovery.routes import router as recovery_router
 from carnet_keyservice.releases.routes import make_releases_router
 from carnet_keyservice.rotation.embedded import EmbeddedRunner
+from carnet_keyservice.rotation.processes import has_workers
 from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.rotation.workshop import Workshop
@@ -84,8 +85,15 @@ def run_alone(shop: Workshop) -> Sequence[Part]:
 
 
 def run_beside_workers(shop: Workshop) -> Sequence[Part]:
-    """What a key service runs where workers do the jobs (`carnet-keyservice work`)."""
-    return (Watch(shop, NAME),)
+    """What a key service runs where workers do the jobs (`carnet-keyservice work`): without any it does them itself.
+
+    When who keeps the master keys is away, no worker starts; a program that serves has the keys in memory.
+    """
+
+    def is_needed() -> bool:
+        return not shop.read(lambda connection: has_workers(connection, now=shop.clock()))
+
+    return Watch(shop, NAME), EmbeddedRunner(shop, is_needed)
 
 
 def create_app(

@@ -21,6 +21,7 @@ from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation.commands import make_rotate_app
 from carnet_keyservice.rotation.distributed import work
 from carnet_keyservice.rotation.keys_commands import make_keys_app
+from carnet_keyservice.rotation.processes import WORKER
 from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.schedule import Policy
@@ -78,7 +79,7 @@ def serve_command(settings: SettingsFile = None) -> None:
 
 @app.command("work")
 def work_command(settings: SettingsFile = None) -> None:
-    """Do the jobs of rotation beside `serve`, on PostgreSQL; as many of these as you like. Stops at a signal."""
+    """Do the jobs of rotation in place of `serve`, on PostgreSQL; as many of these as you like. Stops at a signal."""
     with failures(_PROGRAM, KeyServiceError):
         loaded = _load(settings)
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
@@ -89,9 +90,9 @@ def work_command(settings: SettingsFile = None) -> None:
                 require_master_keys(engine, writer, secrets.master_keys)
                 log = make_server_log(loaded)
                 with open_workshop(loaded, deployment, engine, writer, secrets, log=log) as shop:
-                    watch = Watch(shop, f"{_PROGRAM} work")
+                    watch = Watch(shop, WORKER)
                     watch.start()
-                    typer.echo(f"{_PROGRAM} works")
+                    typer.echo(f"{WORKER}s")
                     try:
                         work(shop)
                     finally:

@@ -127,7 +127,7 @@ def follow(engine: Engine, name: JobId, *, is_silent: bool, is_alone: Callable[[
             if is_alone():
                 raise RotationError(
                     "the rotation is written down, but no key service runs on this database: start it with `serve`, "
-                    "on PostgreSQL workers with `work` too, then follow it with --resume"
+                    "then follow it with --resume"
                 )
             if job.phase is not shown:
                 shown, began = job.phase, time.monotonic()
