@@ -17,6 +17,7 @@ from carnet.boxes import open_compartment_key
 from carnet.compartments import CompartmentAccess, is_trusted, verify_chains, verify_closings, verify_compartment
 from carnet.errors import (
     AnswerError,
+    BelowFloorError,
     CarnetError,
     DataError,
     DisagreementError,
@@ -36,6 +37,7 @@ from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import CompartmentId, RecordId, StatementHash
 from carnet_protocol.limits import MAX_RELEASE_ITEMS
 from carnet_protocol.statements import Compartment, Grant, Lock, Permission, Signed
+from carnet_protocol.suites import Suite
 
 _PAUSES_SECONDS: Final = (0.15, 0.5)
 """One server may be a statement ahead of the other while the patient publishes: worth a second and a third look."""
@@ -46,7 +48,7 @@ class RecordAccess:
     """A record, verified. `grant` is None for the patient; `personal_keys` open single documents under `grant`.
 
     They are this person's own, by the identity statement to which something was sealed. `lock` is the newest lock
-    statement that the key service showed; None if it showed none.
+    statement that the key service showed; None if it showed none. Nothing of a suite below `floor` is read.
     """
 
     record: RecordId
@@ -55,6 +57,7 @@ class RecordAccess:
     compartments: dict[CompartmentId, CompartmentAccess]
     personal_keys: Mapping[StatementHash, KemPrivateKey]
     lock: Signed[Lock] | None
+    floor: Suite
 
     @property
     def grant_hash(self) -> StatementHash | None:
@@ -67,6 +70,19 @@ class RecordAccess:
         if found is None:
             raise VerificationError("something is in a compartment outside this access: it was not opened")
         return found
+
+    def require_suites(self, *suites: Suite) -> None:
+        """Refuse to read what is of any suite below the floor. Raises `BelowFloorError`."""
+        check_floor(min(suites), self.floor, is_own=self.grant is None)
+
+
+def check_floor(suite: Suite, floor: Suite, *, is_own: bool) -> None:
+    """Refuse what is of a `suite` below `floor`, in an own record or another's. Raises `BelowFloorError`."""
+    if suite < floor:
+        renewal = "renew it with `carnet renew`" if is_own else "its patient has to renew it, with `carnet renew`"
+        raise BelowFloorError(
+            f"this is sealed under suite {suite:d}, and your service card allows none below {floor:d}: {renewal}"
+        )
 
 
 def open_access(
@@ -128,8 +144,9 @@ def verify_access(
     3. Compartments are the same at both, and their chains prove themselves; all that the grant covers are there.
        What the vault alone shows of a device that was shut out is passed over: the key service decides. An epoch that
        either server calls closed, by a statement of the patient, is closed.
-    4. Each key that was sealed to us opens, and its public half is the one that the patient signed.
-    5. The lock is this record's, by this key service.
+    4. No newest epoch is of a suite below the floor. Each key that was sealed to us opens, and its public half is the
+       one that the patient signed; one that is of a suite below the floor, or sealed under one, is passed over.
+    5. The lock is this record's, by this key service, and of no suite below the floor.
     6. Nothing is less than this client saw before.
 
     Raises `GrantEndedError` or a `DataError`.
@@ -154,6 +171,8 @@ def verify_access(
     if signed_grant is not None and set(chains) != set(signed_grant.body.compartments):
         raise VerificationError("the servers show other compartments than the grant covers: nothing was used")
     # 4
+    for chain in chains.values():
+        check_floor(chain[-1].body.suite, session.reading_floor, is_own=grant is None)
     keys = _open_keys(session, keyservice, chains, signed_grant, patient)
     compartments = {
         name: CompartmentAccess(name, chain, closed, keys.get(name, {}), is_trusted(chain[-1], patient))
@@ -161,13 +180,15 @@ def verify_access(
     }
     # 5
     lock = None if keyservice.lock is None else verify_lock(session, keyservice.lock, record)
+    if lock is not None:
+        check_floor(lock.body.suite, session.reading_floor, is_own=grant is None)
     # 6
     session.pins.check_compartments(record, chains, complete=grant is None)
     if lock is not None:
         session.pins.check_lock(lock)
     is_personal = signed_grant is not None and bool(signed_grant.body.documents)
     personal_keys = session.keyring.kem_keys_by_statement() if is_personal else {}
-    return RecordAccess(record, patient, signed_grant, compartments, personal_keys, lock)
+    return RecordAccess(record, patient, signed_grant, compartments, personal_keys, lock, session.reading_floor)
 
 
 def verify_lock(session: Session, text: str, record: RecordId) -> Signed[Lock]:
@@ -292,6 +313,7 @@ def _open_keys(
             compartment is None
             or account_kem_key is None
             or sealed_key.grant != (None if grant is None else grant.hash)
+            or min(compartment.body.suite, account_kem_key.suite) < session.reading_floor
         ):
             continue
         try:

@@ -17,7 +17,7 @@ from carnet_protocol.sealed_box import COMPARTMENT_NAME_SIZE, NOTE_SIZE, BoxKind
 from carnet_protocol.statements import Compartment, Grant, Identity, Signed
 from carnet_protocol.statements.people import DEVICE_NAME_SIZE
 from carnet_protocol.statements.records import READERS_SALT_SIZE
-from carnet_protocol.suites import SIZES
+from carnet_protocol.suites import KEM_SEED_SIZE
 from carnet_protocol.tuples import (
     compartment_name_info,
     grant_note_info,
@@ -78,7 +78,7 @@ def open_compartment_key(
         seed = open_box(
             BoxKind.SEALED_COMPARTMENT_KEY,
             sealed_key.sealed,
-            plaintext_size=SIZES[compartment.body.suite].kem_seed,
+            plaintext_size=KEM_SEED_SIZE,
             private_key=account_kem_key,
             info=info,
         )

@@ -21,7 +21,7 @@ def seal_inner(content_key: bytes, wrap: WrapTuple, *, recipient_public_key: byt
     return seal_box(
         wrap.inner_kind(),
         content_key,
-        suite=wrap.wrap_suite,
+        suite=wrap.inner_suite,
         public_key=recipient_public_key,
         info=wrap.inner_info(),
     )
@@ -29,12 +29,12 @@ def seal_inner(content_key: bytes, wrap: WrapTuple, *, recipient_public_key: byt
 
 def seal_outer(inner: bytes, wrap: WrapTuple, *, lock: Signed[Lock]) -> bytes:
     """The time lock around `inner`: a capsule. `lock` is the statement that `wrap` names, verified by the caller."""
-    if wrap.lock_statement != lock.hash or wrap.wrap_suite != lock.body.suite:
+    if wrap.lock_statement != lock.hash or wrap.outer_suite != lock.body.suite:
         raise AssertionError("internal: a wrap tuple that names another lock")
     return seal_box(
         wrap.outer_kind(),
         inner,
-        suite=wrap.wrap_suite,
+        suite=wrap.outer_suite,
         public_key=lock.body.lock_key,
         info=wrap.outer_info(),
     )
@@ -62,14 +62,15 @@ def make_capsule(sealed: bytes, wrap: WrapTuple) -> Capsule:
         compartment=compartment,
         personal=personal,
         lock_statement=wrap.lock_statement,
-        wrap_suite=wrap.wrap_suite,
+        inner_suite=wrap.inner_suite,
+        outer_suite=wrap.outer_suite,
         sealed=sealed,
     )
 
 
 def open_inner(inner: bytes, wrap: WrapTuple, *, private_key: KemPrivateKey) -> bytes:
     """The 32-byte key in `inner`, which the key service released. Raises `DecryptionError`, whatever is wrong."""
-    if private_key.suite is not wrap.wrap_suite:
+    if private_key.suite is not wrap.inner_suite:
         raise DecryptionError
     try:
         return open_box(

@@ -29,7 +29,7 @@ from carnet_protocol.ids import Fingerprint
 from carnet_protocol.limits import MAX_STATEMENT_BYTES
 from carnet_protocol.statements import ServiceCard, Signed
 from carnet_protocol.statements.deployment import Origin
-from carnet_protocol.suites import READABLE_SUITES, WRITE_SUITE
+from carnet_protocol.suites import READABLE_SUITES
 
 CARD_FILE: Final = "card.jws"
 _ORIGIN: Final = TypeAdapter[str](Origin)
@@ -39,7 +39,7 @@ def parse_card(text: str) -> Signed[ServiceCard]:
     """The service card in `text`.
 
     1. It is a service card in its one form, signed by the card key that it names.
-    2. Its suite floor is one that this program reads, and not above what it writes.
+    2. Its write suite is one that this program has; so is its floor then, which is not above.
 
     Raises `VerificationError`.
     """
@@ -52,7 +52,7 @@ def parse_card(text: str) -> Signed[ServiceCard]:
             "this is not a service card, or it was changed: get it again from its source"
         ) from error
     # 2
-    if card.body.suite_floor not in READABLE_SUITES or card.body.suite_floor > WRITE_SUITE:
+    if card.body.write_suite not in READABLE_SUITES:
         raise VerificationError("this deployment needs newer cryptography than this Carnet has: update Carnet")
     return card
 
@@ -95,6 +95,7 @@ def pin_card(home: Home, card: Signed[ServiceCard]) -> None:
 
     1. Where a card is pinned already, the new one has the same card key.
     2. Its serial is higher, or it is the same card.
+    3. Its suite floor is no lower.
 
     Raises `VerificationError` or `RollbackError`, `HomeError` if it cannot be written.
     """
@@ -110,6 +111,11 @@ def pin_card(home: Home, card: Signed[ServiceCard]) -> None:
             return
         if card.body.serial <= pinned.body.serial:
             raise RollbackError("this service card is older than the one that is pinned here: it is not taken")
+        # 3
+        if card.body.suite_floor < pinned.body.suite_floor:
+            raise RollbackError(
+                "this service card allows older cryptography than the one that is pinned here: it is not taken"
+            )
     home.store(CARD_FILE, card.text.encode("ascii"))
 
 

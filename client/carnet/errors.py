@@ -17,6 +17,7 @@
     |-- DataError                   what came in is not what it must be; nothing of it was used
     |   |-- DecryptionError         a ciphertext does not open; the reason is not told
     |   |-- VerificationError       a statement or an answer that does not prove what it claims
+    |   |-- BelowFloorError         of a suite that the pinned service card does not allow any more
     |   |-- DisagreementError       the two servers say different things
     |   `-- RollbackError           a server says less than it said before
     `-- TransportError              a server could not be asked, or answered with a refusal
@@ -108,6 +109,10 @@ class DecryptionError(DataError):
 
 class VerificationError(DataError):
     """A statement or an answer does not prove what it claims."""
+
+
+class BelowFloorError(DataError):
+    """Something is of a suite below the floor of the pinned service card; the message says who renews it."""
 
 
 class DisagreementError(DataError):

@@ -212,6 +212,7 @@ def _plan(
         raise UsageError("you need no grant to your own record")
     practitioner = fetch_practitioner(session, grantee)
     session.people.check_accepted(practitioner)
+    session.require_suite(practitioner.person.current.body.suite, "the practitioner's keys")
     begin = session.clock() if not_before is None else not_before
     return GrantPlan(
         practitioner=practitioner,

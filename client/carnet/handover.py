@@ -65,6 +65,7 @@ def reseal_own(session: Session, *, on_step: OnStep = ignore_progress) -> Handov
     `DataError` or a `TransportError`.
     """
     reader = fetch_own(session).current
+    session.require_suite(reader.body.suite, "your own keys")
     job = Resealing(session, reader, on_step)
     patients = _Round(session, on_step, expected=load_at_vault(session))
     for patient in patients:
@@ -92,6 +93,7 @@ def hand_over(
     or a `TransportError`; cut anywhere, run it again.
     """
     # 1
+    session.require_suite(successor.body.suite, "the successor's keys")
     person = fetch_own(session)
     root = recovery_secret.derive_root_signer()
     if root.public_key != person.root_key:

@@ -33,7 +33,7 @@ from carnet_protocol.authority import Person
 from carnet_protocol.ids import Ed25519PublicKey, IdentityHash, StatementHash
 from carnet_protocol.signing import SEED_SIZE, Signer
 from carnet_protocol.statements import Device, Identity, Recovery, Role, ServiceCard, Signed
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 
 _T = TypeVar("_T")
 PEOPLE_PATH: Final = "/v1/people"
@@ -65,7 +65,8 @@ def make_identity(
     with home.lock():
         check_free(home)
         pin_card(home, card)
-        body, identity = _make_body(role, device_name=device_name, now=clock(), random=random)
+        suite = Suite(card.body.write_suite)
+        body, identity = _make_body(role, suite, device_name=device_name, now=clock(), random=random)
         keyring = create_keyring(home, body, identity=identity, passphrase=passphrase, now=clock(), cost=cost)
     session = Session(home, keyring, card, clock=clock, open_client=open_client or open_http)
     note_unregistered(session)
@@ -90,19 +91,21 @@ def check_free(home: Home) -> None:
         raise HomeTakenError(f"somebody lives in {home.path} already: name another home, or use `carnet whoami`")
 
 
-def _make_body(role: Role, *, device_name: str, now: int, random: Random) -> tuple[KeyringBody, IdentityHash]:
+def _make_body(
+    role: Role, suite: Suite, *, device_name: str, now: int, random: Random
+) -> tuple[KeyringBody, IdentityHash]:
     recovery_secret = RecoverySecret.make(random)
     root = recovery_secret.derive_root_signer()
     account_key = AccountKey.make(random)
     founding = Signed.sign(
         Identity(
-            suite=WRITE_SUITE,
+            suite=suite,
             role=role,
             serial=0,
             founding=None,
             previous=None,
             root_key=root.public_key,
-            account_kem_key=account_key.derive_kem_key(WRITE_SUITE).public_key,
+            account_kem_key=account_key.derive_kem_key(suite).public_key,
             recovery_commitment=recovery_secret.derive_commitment(),
             issued_at=now,
         ),
@@ -126,7 +129,7 @@ def _make_body(role: Role, *, device_name: str, now: int, random: Random) -> tup
         role=role,
         device=device.hash,
         device_signer=signer,
-        account_keys=(HeldAccountKey(founding.hash, WRITE_SUITE, account_key),),
+        account_keys=(HeldAccountKey(founding.hash, suite, account_key),),
         recovery_secret=recovery_secret,
         person=PersonBundle(identities=(founding.text,), devices=(device.text,), removals=()),
         recovery=recovery.text,
@@ -222,7 +225,7 @@ def renew_account_key(
     new_kit: RecoverySecret | None = None,
     random: Random = secrets.token_bytes,
 ) -> tuple[Slot, ...]:
-    """A new account key under a later identity statement.
+    """A new account key, of the write suite, under a later identity statement.
 
     With `new_kit` the root key is a new one too: the words of before open nothing that comes after, and the new ones
     wait in the keyring to be printed. Every device falls with the root key under which it was enrolled; this one is
@@ -247,13 +250,13 @@ def renew_account_key(
     current = person.current
     renewed = Signed.sign(
         Identity(
-            suite=WRITE_SUITE,
+            suite=session.write_suite,
             role=person.role,
             serial=current.body.serial + 1,
             founding=person.identity,
             previous=current.hash,
             root_key=kit.derive_root_signer().public_key,
-            account_kem_key=account_key.derive_kem_key(WRITE_SUITE).public_key,
+            account_kem_key=account_key.derive_kem_key(session.write_suite).public_key,
             recovery_commitment=kit.derive_commitment(),
             # Devices of the replaced root key fall then: what they signed in this very second still counts.
             issued_at=now if new_kit is None else now + 1,
@@ -287,7 +290,7 @@ def renew_account_key(
             body,
             device=device,
             device_signer=signer,
-            account_keys=(*body.account_keys, HeldAccountKey(renewed.hash, WRITE_SUITE, account_key)),
+            account_keys=(*body.account_keys, HeldAccountKey(renewed.hash, renewed.body.suite, account_key)),
             person=bundle,
             recovery=recovery.text,
             recovery_secret=body.recovery_secret if new_kit is None else new_kit,

@@ -19,7 +19,7 @@ from carnet_protocol.encoding import hash_packed, pack
 from carnet_protocol.ids import Commitment, IdentityHash, StatementHash
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Recovery
-from carnet_protocol.suites import WRITE_SUITE, Suite
+from carnet_protocol.suites import Suite
 
 _HIDDEN: Final = "****"
 
@@ -77,7 +77,7 @@ class AccountKey(Secret):
 
     __slots__ = ()
 
-    def derive_kem_key(self, suite: Suite = WRITE_SUITE) -> KemPrivateKey:
+    def derive_kem_key(self, suite: Suite) -> KemPrivateKey:
         """The account KEM key, whose public half stands in the identity statement."""
         return KemPrivateKey(derive_key(self.reveal(), labels.ACCOUNT_KEM_SEED), suite)
 

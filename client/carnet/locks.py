@@ -22,9 +22,11 @@ def fresh_lock(session: Session, access: RecordAccess) -> Signed[Lock]:
 
     Raises a `DataError` or a `TransportError`.
     """
-    if access.lock is not None and session.clock() + 2 * CLOCK_SKEW_SECONDS < access.lock.body.expires:
-        return access.lock
-    return fetch_lock(session, access.record)
+    lock = access.lock
+    if lock is None or session.clock() + 2 * CLOCK_SKEW_SECONDS >= lock.body.expires:
+        lock = fetch_lock(session, access.record)
+    session.require_suite(lock.body.suite, "the keys of the record lock")
+    return lock
 
 
 def fetch_lock(session: Session, record: RecordId) -> Signed[Lock]:
@@ -63,6 +65,7 @@ def make_lock(session: Session, record: RecordId, *, after: int) -> Signed[Lock]
         lock = accept_lock(session, view.lock, record)
         if lock.body.version <= after:
             raise VerificationError("the key service did not make a new record lock: ask its operator")
+    session.require_suite(lock.body.suite, "the keys of the record lock")
     show_lock(session, lock)
     return lock
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from carnet.card import load_card, pin_card
 from carnet.connections import open_http
@@ -34,17 +34,23 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, IdentityHash, Sta
 from carnet_protocol.signing import SEED_SIZE, Signer, hash_statement
 from carnet_protocol.statements import ServiceCard, Signed
 from carnet_protocol.statements.people import SigningPublicKey
-from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
-from carnet_protocol.wire import Base64Bytes, WireModel
+from carnet_protocol.suites import SIZES, Suite
+from carnet_protocol.wire import Base64Bytes, SuiteNumber, WireModel
 
 _PAIRING_FILE: Final = "pairing.json"
-_KEM_KEY_SIZE: Final = SIZES[WRITE_SUITE].kem_public_key
 
 
 class _RequestFile(WireModel):
     device_key: SigningPublicKey
     format: Literal["carnet.device-request.v1"]
-    kem_key: Annotated[Base64Bytes, Field(min_length=_KEM_KEY_SIZE, max_length=_KEM_KEY_SIZE)]
+    kem_key: Base64Bytes
+    suite: SuiteNumber
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.kem_key) != SIZES[self.suite].kem_public_key:
+            raise ValueError("the key of a request has the size of its suite")
+        return self
 
 
 class _PairingFile(WireModel):
@@ -56,7 +62,7 @@ class _PairingFile(WireModel):
 class _AnswerKey(WireModel):
     key: Annotated[Base64Bytes, Field(min_length=AccountKey.SIZE, max_length=AccountKey.SIZE)]
     statement: StatementHash
-    suite: Annotated[Suite, Field(strict=False)]
+    suite: SuiteNumber
 
 
 class _AnswerFile(WireModel):
@@ -73,6 +79,7 @@ class PairingRequest:
     text: str
     device_key: Ed25519PublicKey
     kem_key: bytes
+    suite: Suite
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -81,7 +88,7 @@ class PairingRequest:
             file = _RequestFile.model_validate(parse_canonical_json(text.strip().encode()))
         except (MalformedError, ValidationError) as error:
             raise UsageError("this is not what a new device shows: copy its whole text, or scan its code") from error
-        return cls(text.strip(), file.device_key, file.kem_key)
+        return cls(text.strip(), file.device_key, file.kem_key, file.suite)
 
     @property
     def digest(self) -> bytes:
@@ -114,8 +121,13 @@ def request_pairing(
         if not home.has(DEVICE_SECRET_FILE):
             home.store(DEVICE_SECRET_FILE, DeviceSecret.make(random).reveal())
         pairing_secret = AccountKey.make(random)
-        device, kem_key = _derive_pairing_keys(pairing_secret)
-        file = _RequestFile(device_key=device.public_key, format="carnet.device-request.v1", kem_key=kem_key.public_key)
+        device, kem_key = _derive_pairing_keys(pairing_secret, Suite(card.body.write_suite))
+        file = _RequestFile(
+            device_key=device.public_key,
+            format="carnet.device-request.v1",
+            kem_key=kem_key.public_key,
+            suite=kem_key.suite,
+        )
         request = PairingRequest.parse(format_canonical_json(file.model_dump(mode="json")).decode())
         slot, _ = make_passphrase_slot(
             pairing_secret,
@@ -136,6 +148,7 @@ def approve_device(session: Session, request: PairingRequest, *, name: str) -> b
 
     Returns the sealed answer, which that device alone opens. Raises a `DataError` or a `TransportError`.
     """
+    session.require_suite(request.suite, "the new device's keys")
     person = fetch_own(session)
     body = session.keyring.body
     device = sign_device(
@@ -162,7 +175,7 @@ def approve_device(session: Session, request: PairingRequest, *, name: str) -> b
         ),
     )
     plaintext = format_canonical_json(answer.model_dump(mode="json"))
-    return seal_message(plaintext, request.kem_key, info=_answer_info(request))
+    return seal_message(plaintext, request.kem_key, suite=request.suite, info=_answer_info(request))
 
 
 def join(
@@ -187,7 +200,7 @@ def join(
     """
     # 1
     request, pairing_secret = _open_pairing(home, passphrase)
-    device, kem_key = _derive_pairing_keys(pairing_secret)
+    device, kem_key = _derive_pairing_keys(pairing_secret, request.suite)
     # 2
     plaintext = open_message(sealed_answer, kem_key, info=_answer_info(request))
     try:
@@ -223,11 +236,11 @@ def join(
     return session
 
 
-def _derive_pairing_keys(pairing_secret: AccountKey) -> tuple[Signer, KemPrivateKey]:
+def _derive_pairing_keys(pairing_secret: AccountKey, suite: Suite) -> tuple[Signer, KemPrivateKey]:
     raw = pairing_secret.reveal()
     return (
         Signer(derive_key(raw, labels.PAIRING_DEVICE_SEED, size=SEED_SIZE)),
-        KemPrivateKey(derive_key(raw, labels.PAIRING_KEM_SEED)),
+        KemPrivateKey(derive_key(raw, labels.PAIRING_KEM_SEED), suite),
     )
 
 

@@ -19,7 +19,6 @@ from carnet.standing import KeyPlace, OwnKey, SkippedCapsule, load_capsules, ope
 from carnet_protocol.api import Capsule, CapsuleSwap
 from carnet_protocol.ids import DocumentId, Sha256Digest
 from carnet_protocol.statements import Grant, Identity, Lock, Signed
-from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import KeyRole, PersonalLock, WrapTuple
 
 
@@ -121,7 +120,7 @@ def load_personal_capsules(session: Session, access: RecordAccess, document: Doc
 def seal_personal(own: OwnKey, *, grant: Signed[Grant], reader: Signed[Identity], lock: Signed[Lock]) -> Capsule:
     """The key in `own` for the reader of `grant`, whose newest keys `reader` gives, under `lock`."""
     recipient = PersonalLock(grant.hash, grant.body.grantee, reader.hash)
-    wrap = WrapTuple(own.identity, own.role, recipient, WRITE_SUITE, lock.hash)
+    wrap = WrapTuple(own.identity, own.role, recipient, reader.body.suite, lock.body.suite, lock.hash)
     return seal_capsule(own.key.reveal(), wrap, recipient_public_key=reader.body.account_kem_key, lock=lock)
 
 

@@ -76,6 +76,7 @@ class Readers:
         try:
             practitioner = fetch_reader(self._session, grantee)
             self._session.people.check_accepted(practitioner)
+            self._session.require_suite(practitioner.person.current.body.suite, "this reader's keys")
         except (DataError, ChangedKeysError, RefusedError) as error:
             return str(error)
         return practitioner

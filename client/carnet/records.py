@@ -26,7 +26,6 @@ from carnet_protocol.authority import Person
 from carnet_protocol.ids import CompartmentId, StatementHash
 from carnet_protocol.limits import MAX_STATEMENTS_PER_REQUEST
 from carnet_protocol.statements import Compartment, Identity, Role, Signed
-from carnet_protocol.suites import WRITE_SUITE
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -172,10 +171,14 @@ def sign_epoch(
     revocations: Sequence[StatementHash],
     random: Random,
 ) -> NewEpoch:
-    """An epoch after `previous` with a fresh key; `patient` is the newest own identity statement, verified."""
+    """An epoch after `previous` with a fresh key; `patient` is the newest own identity statement, verified.
+
+    Raises `BelowFloorError` while that one's account key is of a suite below the floor.
+    """
+    session.require_suite(patient.body.suite, "your own keys")
     record = session.record
     epoch = 1 if previous is None else previous.body.epoch + 1
-    compartment_key = KemPrivateKey.make(WRITE_SUITE, random)
+    compartment_key = KemPrivateKey.make(session.write_suite, random)
     salt = random(KEY_SIZE)
     body = Compartment(
         record=record,

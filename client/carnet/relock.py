@@ -26,7 +26,6 @@ from carnet_protocol.api import Accepted, Capsule, CapsuleSwap, RecordUpdate, Re
 from carnet_protocol.api.capsules import CapsuleEntry
 from carnet_protocol.ids import DocumentId, Sha256Digest, StatementHash
 from carnet_protocol.statements import Grant, Lock, Signed
-from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import CompartmentLock, KeyRole, WrapTuple
 
 _MAX_PASSES = 8
@@ -200,7 +199,7 @@ def _plan(job: _Job, entry: CapsuleEntry) -> list[_Task]:
     capsule = entry.capsule
     identity = identity_of(entry, job.access.record)
     now = capsule.wrap_tuple(identity)
-    recipient = now.recipient
+    recipient, inner_suite = now.recipient, now.inner_suite
     # A compartment that nobody signed stays as it is: the key service will not release it, and it is reported.
     if isinstance(recipient, CompartmentLock) and recipient.compartment in job.access.compartments:
         compartment = job.access.compartment(recipient.compartment)
@@ -209,9 +208,9 @@ def _plan(job: _Job, entry: CapsuleEntry) -> list[_Task]:
                 "a part of the record was last changed by a device that was shut out: run this again"
             )
         newest = compartment.newest
-        recipient = CompartmentLock(recipient.compartment, newest.hash)
-    suite = WRITE_SUITE if recipient != now.recipient else now.wrap_suite
-    then = WrapTuple(identity, now.role, recipient, suite, job.lock.hash)
+        if newest.hash != recipient.compartment_statement:
+            recipient, inner_suite = CompartmentLock(recipient.compartment, newest.hash), newest.body.suite
+    then = WrapTuple(identity, now.role, recipient, inner_suite, job.lock.body.suite, job.lock.hash)
     return [] if then == now else [_Task(entry, now, then)]
 
 

@@ -1,11 +1,11 @@
 """Sealing and opening keys: the one module of the client that imports primitives for them (spec `keys.md`).
 
-HPKE with X-Wing seals to a public key, XChaCha20-Poly1305 under a symmetric one, HKDF-SHA256 derives, Argon2id
-stretches a passphrase. Nothing here knows what it seals: `capsules`, `boxes` and `keyring` say that. Content has its
-own module, `content`.
+HPKE with the suite's hybrid KEM seals to a public key, XChaCha20-Poly1305 under a symmetric one, HKDF-SHA256 derives,
+Argon2id stretches a passphrase. Nothing here knows what it seals: `capsules`, `boxes` and `keyring` say that. Content
+has its own module, `content`.
 
-    >>> reader = KemPrivateKey.make()
-    >>> box = seal_message(b"for one reader", reader.public_key, info=b"example")
+    >>> reader = KemPrivateKey.make(Suite.P384_MLKEM1024)
+    >>> box = seal_message(b"for one reader", reader.public_key, suite=reader.suite, info=b"example")
     >>> open_message(box, reader, info=b"example")
     b'for one reader'
 """
@@ -21,18 +21,33 @@ from typing import Final, Self
 import argon2.low_level
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+    MLKEM1024PrivateKey,
+    MLKEM1024PublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM768X25519PublicKey,
+    MLKEM1024P384PrivateKey,
+    MLKEM1024P384PublicKey,
+)
 from cryptography.hazmat.primitives.hpke import Suite as HpkeSuite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from carnet.errors import DecryptionError, UsageError, VerificationError
 from carnet_protocol.limits import MIB
 from carnet_protocol.sealed_box import HEADER_SIZE, BoxKind, format_header, parse_header
-from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
+from carnet_protocol.suites import KEM_SEED_SIZE, SIZES, Suite
 
 Random = Callable[[int], bytes]
 """A source of random bytes; production code never passes another one than the system's."""
@@ -41,9 +56,15 @@ KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 24
 TAG_SIZE: Final = 16
 
-_X_WING: Final = HpkeSuite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_ML_KEM_PUBLIC_KEY_SIZE: Final = 1184
+_HPKE: Final = {
+    Suite.X25519_MLKEM768: HpkeSuite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
+    Suite.P384_MLKEM1024: HpkeSuite(KEM.MLKEM1024_P384, KDF.HKDF_SHA384, AEAD.AES_256_GCM),
+}
+_ML_KEM_768_PUBLIC_KEY_SIZE: Final = 1184
+_ML_KEM_1024_PUBLIC_KEY_SIZE: Final = 1568
 _ML_KEM_SEED_SIZE: Final = 64
+_P384_SCALAR_SIZE: Final = 48
+_OpenedKey = MLKEM768X25519PrivateKey | MLKEM1024P384PrivateKey
 
 
 class KemPrivateKey:
@@ -54,19 +75,19 @@ class KemPrivateKey:
 
     __slots__ = ("_opened", "_public_key", "_seed", "suite")
 
-    def __init__(self, seed: bytes, suite: Suite = WRITE_SUITE) -> None:
-        """The key pair of `seed`. Raises `VerificationError` for another length than the suite's."""
-        if len(seed) != SIZES[suite].kem_seed:
-            raise VerificationError("a private KEM key has the length of its suite's seed: this one has not")
+    def __init__(self, seed: bytes, suite: Suite) -> None:
+        """The key pair of `seed`. Raises `VerificationError` for another length."""
+        if len(seed) != KEM_SEED_SIZE:
+            raise VerificationError("a private KEM key is kept as a seed of 32 bytes: this one has another length")
         self._seed = bytes(seed)
-        self._opened: MLKEM768X25519PrivateKey | None = None
+        self._opened: _OpenedKey | None = None
         self._public_key: bytes | None = None
         self.suite = suite
 
     @classmethod
-    def make(cls, suite: Suite = WRITE_SUITE, random: Random = secrets.token_bytes) -> Self:
+    def make(cls, suite: Suite, random: Random = secrets.token_bytes) -> Self:
         """A fresh key pair."""
-        return cls(random(SIZES[suite].kem_seed), suite)
+        return cls(random(KEM_SEED_SIZE), suite)
 
     def __repr__(self) -> str:
         """No secret."""
@@ -95,35 +116,67 @@ class KemPrivateKey:
             raise AssertionError("internal: an opened key without its public half")
         return self._public_key
 
-    def _open(self) -> MLKEM768X25519PrivateKey:
+    def _open(self) -> _OpenedKey:
         if self._opened is None:
-            # draft-connolly-cfrg-xwing-kem: expandDecapsulationKey
-            expanded = hashlib.shake_256(self._seed).digest(_ML_KEM_SEED_SIZE + KEY_SIZE)
-            ml_kem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_ML_KEM_SEED_SIZE])
-            x25519 = X25519PrivateKey.from_private_bytes(expanded[_ML_KEM_SEED_SIZE:])
-            self._public_key = ml_kem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
-            self._opened = MLKEM768X25519PrivateKey(ml_kem, x25519)
+            self._opened, self._public_key = _expand_seed(self._seed, self.suite)
         return self._opened
 
 
+def _expand_seed(seed: bytes, suite: Suite) -> tuple[_OpenedKey, bytes]:
+    """The key pair of `seed`: SHAKE256 gives 64 bytes for ML-KEM, and the private key on the curve (spec `keys.md`)."""
+    match suite:
+        case Suite.X25519_MLKEM768:
+            # draft-connolly-cfrg-xwing-kem: expandDecapsulationKey
+            expanded = hashlib.shake_256(seed).digest(_ML_KEM_SEED_SIZE + KEY_SIZE)
+            ml_kem_768 = MLKEM768PrivateKey.from_seed_bytes(expanded[:_ML_KEM_SEED_SIZE])
+            x25519 = X25519PrivateKey.from_private_bytes(expanded[_ML_KEM_SEED_SIZE:])
+            return (
+                MLKEM768X25519PrivateKey(ml_kem_768, x25519),
+                ml_kem_768.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw(),
+            )
+        case Suite.P384_MLKEM1024:
+            # draft-irtf-cfrg-concrete-hybrid-kems: expandDecapsKeyG, RandomScalar of P-384
+            expanded = hashlib.shake_256(seed).digest(_ML_KEM_SEED_SIZE + _P384_SCALAR_SIZE)
+            ml_kem_1024 = MLKEM1024PrivateKey.from_seed_bytes(expanded[:_ML_KEM_SEED_SIZE])
+            try:
+                p384 = ec.derive_private_key(int.from_bytes(expanded[_ML_KEM_SEED_SIZE:], "big"), ec.SECP384R1())
+            except ValueError as error:  # zero, or the order and above: one seed in 2^190
+                raise VerificationError("a private KEM key has a seed that gives no key pair") from error
+            point = p384.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+            return (
+                MLKEM1024P384PrivateKey(ml_kem_1024, p384),
+                ml_kem_1024.public_key().public_bytes_raw() + point,
+            )
+
+
 @lru_cache(maxsize=1024)
-def _import_public_key(public_key: bytes) -> MLKEM768X25519PublicKey:
+def _import_public_key(public_key: bytes, suite: Suite) -> MLKEM768X25519PublicKey | MLKEM1024P384PublicKey:
+    if len(public_key) != SIZES[suite].kem_public_key:
+        raise VerificationError("a public KEM key has not the length of its suite: nothing can be sealed to it")
     try:
-        return MLKEM768X25519PublicKey(
-            MLKEM768PublicKey.from_public_bytes(public_key[:_ML_KEM_PUBLIC_KEY_SIZE]),
-            X25519PublicKey.from_public_bytes(public_key[_ML_KEM_PUBLIC_KEY_SIZE:]),
-        )
+        match suite:
+            case Suite.X25519_MLKEM768:
+                return MLKEM768X25519PublicKey(
+                    MLKEM768PublicKey.from_public_bytes(public_key[:_ML_KEM_768_PUBLIC_KEY_SIZE]),
+                    X25519PublicKey.from_public_bytes(public_key[_ML_KEM_768_PUBLIC_KEY_SIZE:]),
+                )
+            case Suite.P384_MLKEM1024:
+                point = public_key[_ML_KEM_1024_PUBLIC_KEY_SIZE:]
+                return MLKEM1024P384PublicKey(
+                    MLKEM1024PublicKey.from_public_bytes(public_key[:_ML_KEM_1024_PUBLIC_KEY_SIZE]),
+                    ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point),
+                )
     except ValueError as error:
         raise VerificationError("a public KEM key is not one of its suite: nothing can be sealed to it") from error
 
 
-def seal_message(plaintext: bytes, public_key: bytes, *, info: bytes) -> bytes:
+def seal_message(plaintext: bytes, public_key: bytes, *, suite: Suite, info: bytes) -> bytes:
     """`enc || ciphertext` of `plaintext` for whoever holds the private half of `public_key`.
 
     Raises `VerificationError` for a public key to which nothing can be sealed.
     """
     try:
-        return _X_WING.encrypt(plaintext, _import_public_key(public_key), info=info)
+        return _HPKE[suite].encrypt(plaintext, _import_public_key(public_key, suite), info=info)
     except ValueError as error:  # a low-order X25519 point: the shared secret would be known to everyone
         raise VerificationError("a public KEM key is not one of its suite: nothing can be sealed to it") from error
 
@@ -131,7 +184,7 @@ def seal_message(plaintext: bytes, public_key: bytes, *, info: bytes) -> bytes:
 def open_message(sealed: bytes, private_key: KemPrivateKey, *, info: bytes) -> bytes:
     """The plaintext of `sealed`. Raises `DecryptionError`."""
     try:
-        return _X_WING.decrypt(sealed, private_key._open(), info=info)  # noqa: SLF001  the key's own module
+        return _HPKE[private_key.suite].decrypt(sealed, private_key._open(), info=info)  # noqa: SLF001  the key's own module
     except (InvalidTag, ValueError):
         raise DecryptionError from None
 
@@ -140,11 +193,7 @@ def seal_box(kind: BoxKind, plaintext: bytes, *, suite: Suite, public_key: bytes
     """A sealed box: header of `kind` and `suite`, then `seal_message`. `info` begins with the same header."""
     header = format_header(kind, suite)
     _check_info(info, header)
-    if len(public_key) != SIZES[suite].kem_public_key:
-        raise VerificationError("a public KEM key has not the length of its suite: nothing can be sealed to it")
-    match suite:
-        case Suite.X25519_MLKEM768:
-            return header + seal_message(plaintext, public_key, info=info)
+    return header + seal_message(plaintext, public_key, suite=suite, info=info)
 
 
 def open_box(kind: BoxKind, box: bytes, *, plaintext_size: int, private_key: KemPrivateKey, info: bytes) -> bytes:
@@ -163,9 +212,7 @@ def open_box(kind: BoxKind, box: bytes, *, plaintext_size: int, private_key: Kem
         raise DecryptionError
     _check_info(info, format_header(kind, suite))
     # 3
-    match suite:
-        case Suite.X25519_MLKEM768:
-            return open_message(box[HEADER_SIZE:], private_key, info=info)
+    return open_message(box[HEADER_SIZE:], private_key, info=info)
 
 
 def _check_info(info: bytes, header: bytes) -> None:

@@ -5,9 +5,9 @@ with carnet.open_session(home, passphrase="correct horse battery") as session:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import httpx2
 from carnet.card import load_card
 from carnet.compartments import VerifiedEpochs
 from carnet.connections import open_http
-from carnet.errors import CarnetError, PartialError
+from carnet.errors import BelowFloorError, CarnetError, PartialError
 from carnet.home import Home
 from carnet.keyring import Keyring, open_keyring
 from carnet.outbox import Outbox, Unsent
@@ -30,6 +30,7 @@ from carnet.transport import RequestSigner, ServerClient, ServerName
 from carnet_protocol.ids import IdentityHash, RecordId, StatementHash
 from carnet_protocol.requests import KeyId
 from carnet_protocol.statements import ServiceCard, Signed, Statement
+from carnet_protocol.suites import Suite
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=Statement)
@@ -70,6 +71,7 @@ class Session:
     """One person at work. Make it with `open_session`; close it, or use it in a `with` statement."""
 
     __slots__ = (
+        "_is_lifting",
         "_pool",
         "card",
         "clock",
@@ -115,6 +117,7 @@ class Session:
         self.unsent: tuple[Unsent, ...] = ()
         self.verified_epochs: VerifiedEpochs = {}
         self._pool: ThreadPoolExecutor | None = None
+        self._is_lifting = False
 
     def __repr__(self) -> str:
         """No secret."""
@@ -140,6 +143,38 @@ class Session:
             self.vault.close()
             self.keyservice.close()
             self.stores.close()
+
+    @property
+    def write_suite(self) -> Suite:
+        """The suite of everything that is new here, as the pinned card says."""
+        return Suite(self.card.body.write_suite)
+
+    @property
+    def floor(self) -> Suite:
+        """The suite below which nothing is sealed to anybody, as the pinned card says."""
+        return Suite(self.card.body.suite_floor)
+
+    @property
+    def reading_floor(self) -> Suite:
+        """The suite below which nothing is read: that of `floor`, but where it is lifted."""
+        return Suite(1) if self._is_lifting else self.floor
+
+    @contextmanager
+    def lifting(self) -> Iterator[None]:
+        """Read below the floor too, for work that only makes anew, at the write suite, what it reads."""
+        self._is_lifting, before = True, self._is_lifting
+        try:
+            yield
+        finally:
+            self._is_lifting = before
+
+    def require_suite(self, suite: Suite, whose: str) -> None:
+        """Refuse to seal to a key, `whose` says whose, of a suite below the floor. Raises `BelowFloorError`."""
+        if suite < self.floor:
+            raise BelowFloorError(
+                f"{whose} are of suite {suite:d}, and your service card allows none below {self.floor:d}: nothing was "
+                "sealed to them; people renew theirs with `carnet renew`"
+            )
 
     @property
     def identity(self) -> IdentityHash:

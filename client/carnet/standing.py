@@ -93,6 +93,7 @@ def open_own_keys(
 def _open(access: RecordAccess, entry: CapsuleEntry, inner: bytes | None) -> OwnKey:
     identity = identity_of(entry, access.record)
     wrap = entry.capsule.wrap_tuple(identity)
+    access.require_suites(wrap.inner_suite, wrap.outer_suite)
     if inner is None or not isinstance(wrap.recipient, CompartmentLock):
         raise VerificationError("the key service does not release it")
     compartment = access.compartment(wrap.recipient.compartment)

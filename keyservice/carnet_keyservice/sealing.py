@@ -1,8 +1,8 @@
 """The one module of the key service that encrypts and decrypts (spec `keys.md`, "Sealed boxes", "At rest").
 
-Record locks are X-Wing key pairs: this module makes them, and takes off the outer locks that were put on with their
-public halves. What is inside of an outer lock is an inner lock, which nothing here can open. Secrets at rest are
-XChaCha20-Poly1305 under a master key, with a random nonce.
+Record locks are key pairs of a suite's hybrid KEM: this module makes them, and takes off the outer locks that were put
+on with their public halves. What is inside of an outer lock is an inner lock, which nothing here can open. Secrets at
+rest are XChaCha20-Poly1305 under a master key, with a random nonce.
 """
 
 import hashlib
@@ -13,26 +13,36 @@ from typing import Final, NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import (
+    MLKEM768PrivateKey,
+    MLKEM768PublicKey,
+    MLKEM1024PrivateKey,
+    MLKEM1024PublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from carnet_keyservice.errors import SealedError
 from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
 from carnet_protocol.sealed_box import HEADER_SIZE, format_header, inner_size, parse_header
-from carnet_protocol.suites import SIZES, WRITE_SUITE, Suite
+from carnet_protocol.suites import KEM_SEED_SIZE, SIZES, Suite
 from carnet_protocol.tuples import WrapTuple
 
-SEED_SIZE: Final = 32
 MASTER_KEY_SIZE: Final = Aead.KEY_SIZE
 _NONCE_SIZE: Final = Aead.NONCE_SIZE
-_EXPANDED_SIZE: Final = 96
 _MLKEM_SEED_SIZE: Final = 64
-_MLKEM_PUBLIC_SIZE: Final = 1184
+_MLKEM768_PUBLIC_SIZE: Final = 1184
+_MLKEM1024_PUBLIC_SIZE: Final = 1568
+_X25519_KEY_SIZE: Final = 32
+_P384_SCALAR_SIZE: Final = 48
 _HPKE: Final = {
     Suite.X25519_MLKEM768: hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM),
+    Suite.P384_MLKEM1024: hpke.Suite(hpke.KEM.MLKEM1024_P384, hpke.KDF.HKDF_SHA384, hpke.AEAD.AES_256_GCM),
 }
+_OpenedKey = hpke.MLKEM768X25519PrivateKey | hpke.MLKEM1024P384PrivateKey
 
 
 class Secret:
@@ -64,14 +74,10 @@ class LockKey:
     __slots__ = ("_key", "public_key", "suite")
 
     def __init__(self, seed: Secret, suite: Suite) -> None:
-        """Expand `seed`, 32 bytes, by SHAKE256: 64 bytes for ML-KEM, 32 for X25519. Raises `SealedError`."""
-        if len(seed.reveal()) != SEED_SIZE:
+        """Expand `seed`, 32 bytes. Raises `SealedError`."""
+        if len(seed.reveal()) != KEM_SEED_SIZE:
             raise SealedError
-        expanded = hashlib.shake_256(seed.reveal()).digest(_EXPANDED_SIZE)
-        mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_SIZE])
-        x25519 = X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_SIZE:])
-        self._key = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
-        self.public_key = mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        self._key, self.public_key = _expand_seed(seed.reveal(), suite)
         self.suite = suite
 
     def __repr__(self) -> str:
@@ -83,7 +89,7 @@ class LockKey:
     def open_outer_lock(self, wrap: WrapTuple, sealed: bytes) -> bytes:
         """The inner lock inside of `sealed`, the outer lock that `wrap` names.
 
-        1. It is an outer lock of the kind and suite that `wrap` says, of the exact size.
+        1. It is an outer lock of the kind and suites that `wrap` says, of the exact size.
         2. The suite is the one that this key was made for.
         3. It opens with this key under everything that `wrap` binds.
 
@@ -91,9 +97,9 @@ class LockKey:
         """
         try:
             # 1
-            suite = parse_header(sealed, wrap.outer_kind(), plaintext_size=inner_size(wrap.wrap_suite))
+            suite = parse_header(sealed, wrap.outer_kind(), plaintext_size=inner_size(wrap.inner_suite))
             # 2
-            if {suite, wrap.wrap_suite, self.suite} != {suite}:
+            if {suite, wrap.outer_suite, self.suite} != {suite}:
                 raise SealedError
             # 3
             return _HPKE[suite].decrypt(memoryview(sealed)[HEADER_SIZE:], self._key, info=wrap.outer_info())
@@ -111,11 +117,9 @@ class LockPublicKey:
         if len(raw) != SIZES[suite].kem_public_key:
             raise SealedError
         try:
-            mlkem = MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM_PUBLIC_SIZE])
-            x25519 = X25519PublicKey.from_public_bytes(raw[_MLKEM_PUBLIC_SIZE:])
+            self._key = _parse_public_key(raw, suite)
         except ValueError as error:
             raise SealedError from error
-        self._key = hpke.MLKEM768X25519PublicKey(mlkem, x25519)
         self.suite = suite
 
     def seal_outer_lock(self, wrap: WrapTuple, inner: bytes) -> bytes:
@@ -124,12 +128,53 @@ class LockPublicKey:
         return header + _HPKE[self.suite].encrypt(inner, self._key, info=wrap.outer_info())
 
 
+def _parse_public_key(raw: bytes, suite: Suite) -> hpke.MLKEM768X25519PublicKey | hpke.MLKEM1024P384PublicKey:
+    """The two halves of a public key. Raises `ValueError`."""
+    match suite:
+        case Suite.X25519_MLKEM768:
+            return hpke.MLKEM768X25519PublicKey(
+                MLKEM768PublicKey.from_public_bytes(raw[:_MLKEM768_PUBLIC_SIZE]),
+                X25519PublicKey.from_public_bytes(raw[_MLKEM768_PUBLIC_SIZE:]),
+            )
+        case Suite.P384_MLKEM1024:
+            point = raw[_MLKEM1024_PUBLIC_SIZE:]
+            return hpke.MLKEM1024P384PublicKey(
+                MLKEM1024PublicKey.from_public_bytes(raw[:_MLKEM1024_PUBLIC_SIZE]),
+                ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point),
+            )
+
+
+def _expand_seed(seed: bytes, suite: Suite) -> tuple[_OpenedKey, bytes]:
+    """Private and public key of `seed`: SHAKE256 gives 64 bytes for ML-KEM, and the private key on the curve.
+
+    Raises `SealedError` for the one seed in 2^190 that gives no key on P-384.
+    """
+    match suite:
+        case Suite.X25519_MLKEM768:
+            expanded = hashlib.shake_256(seed).digest(_MLKEM_SEED_SIZE + _X25519_KEY_SIZE)
+            mlkem768 = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_SIZE])
+            x25519 = X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_SIZE:])
+            return (
+                hpke.MLKEM768X25519PrivateKey(mlkem768, x25519),
+                mlkem768.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw(),
+            )
+        case Suite.P384_MLKEM1024:
+            expanded = hashlib.shake_256(seed).digest(_MLKEM_SEED_SIZE + _P384_SCALAR_SIZE)
+            mlkem1024 = MLKEM1024PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_SIZE])
+            try:
+                p384 = ec.derive_private_key(int.from_bytes(expanded[_MLKEM_SEED_SIZE:], "big"), ec.SECP384R1())
+            except ValueError as error:
+                raise SealedError from error
+            point = p384.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+            return hpke.MLKEM1024P384PrivateKey(mlkem1024, p384), mlkem1024.public_key().public_bytes_raw() + point
+
+
 def make_lock_seed(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
-    """The private seed of a fresh record lock of `WRITE_SUITE`."""
-    return Secret(random(SEED_SIZE))
+    """The private seed of a fresh record lock, the same for every suite."""
+    return Secret(random(KEM_SEED_SIZE))
 
 
-def open_lock_key(seed: Secret, suite: Suite = WRITE_SUITE) -> LockKey:
+def open_lock_key(seed: Secret, suite: Suite) -> LockKey:
     """The key pair of `seed`. Raises `SealedError`."""
     return LockKey(seed, suite)
 

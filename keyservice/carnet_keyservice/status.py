@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from carnet_keyservice.locks.queries import count_by_master_key, count_retired, find_oldest_expiry
 from carnet_keyservice.schedule import Policy, load_schedule
+from carnet_keyservice.suites import count_by_suite
 from carnet_keyservice.tables import recoveries, sealed_keys
 from carnet_server.counting import count_rows
 from carnet_server.tables import grants, people
@@ -35,6 +36,7 @@ def count_all(connection: Connection, policy: Policy, *, now: int) -> dict[str, 
     }
     for version, count in sorted(count_by_master_key(connection).items()):
         counts[f"locks_under_master_key_{version}"] = count
+    counts |= count_by_suite(connection)
     oldest = find_oldest_expiry(connection)
     if oldest is not None:
         counts["first_lock_statement_expires_in"] = oldest - now

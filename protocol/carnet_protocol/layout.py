@@ -11,6 +11,7 @@ leaf 0 takes the header with it, and the last leaf runs to the end.
     (1, (0, 1049672))
 """
 
+import hashlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,7 +19,7 @@ from blake3 import blake3
 
 from carnet_protocol.errors import MalformedError
 from carnet_protocol.limits import LEAF_BYTES
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import SIZES, Suite
 
 HEADER_BYTES: Final = 56
 CHUNK_BYTES: Final = 16_384
@@ -71,11 +72,7 @@ def leaf_ranges(size: int) -> Iterator[tuple[int, int]]:
 
 def leaf_digest(suite: Suite, leaf: bytes | bytearray | memoryview) -> bytes:
     """Digest of the bytes of one leaf."""
-    match suite:
-        case Suite.X25519_MLKEM768:
-            hasher = blake3(_LEAF)
-            hasher.update(leaf)
-            return hasher.digest()
+    return _digest(suite, _LEAF, leaf)
 
 
 def content_digest(suite: Suite, *, ciphertext_size: int, leaf_digests: bytes) -> bytes:
@@ -83,8 +80,18 @@ def content_digest(suite: Suite, *, ciphertext_size: int, leaf_digests: bytes) -
 
     Raises `MalformedError` if there are not as many as a ciphertext of that size has leaves.
     """
+    if len(leaf_digests) != leaf_count(ciphertext_size) * SIZES[suite].content_digest:
+        raise MalformedError("a leaf list has one digest for each leaf")
+    return _digest(suite, _NODE + ciphertext_size.to_bytes(8, "big"), leaf_digests)
+
+
+def _digest(suite: Suite, prefix: bytes, rest: bytes | bytearray | memoryview) -> bytes:
     match suite:
         case Suite.X25519_MLKEM768:
-            if len(leaf_digests) != leaf_count(ciphertext_size) * blake3.digest_size:
-                raise MalformedError("a leaf list has one digest for each leaf")
-            return blake3(_NODE + ciphertext_size.to_bytes(8, "big") + leaf_digests).digest()
+            hasher = blake3(prefix)
+            hasher.update(rest)
+            return hasher.digest()
+        case Suite.P384_MLKEM1024:
+            sha384 = hashlib.sha384(prefix)
+            sha384.update(rest)
+            return sha384.digest()

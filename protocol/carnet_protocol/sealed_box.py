@@ -68,6 +68,6 @@ def inner_size(suite: Suite) -> int:
     return box_size(suite, CONTENT_KEY_SIZE)
 
 
-def capsule_size(suite: Suite) -> int:
-    """Bytes of a capsule: a sealed box that holds an inner lock."""
-    return box_size(suite, inner_size(suite))
+def capsule_size(*, inner_suite: Suite, outer_suite: Suite) -> int:
+    """Bytes of a capsule: a sealed box of `outer_suite` that holds an inner lock of `inner_suite`."""
+    return box_size(outer_suite, inner_size(inner_suite))

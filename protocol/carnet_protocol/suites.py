@@ -9,9 +9,14 @@ from carnet_protocol.errors import UnsupportedSuiteError
 
 @unique
 class Suite(IntEnum):
-    """An integer that never changes meaning. 2 is reserved for MLKEM1024-P384, HKDF-SHA384, AES-256-GCM."""
+    """An integer that never changes meaning, named after the two halves of its KEM."""
 
     X25519_MLKEM768 = 1
+    P384_MLKEM1024 = 2
+
+
+KEM_SEED_SIZE: Final = 32
+"""Of a private key, its seed is kept and sealed: 32 bytes in every suite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,6 @@ class SuiteSizes:
     """Sizes in bytes under one suite."""
 
     kem_public_key: int
-    kem_seed: int
     kem_enc: int
     aead_tag: int
     content_digest: int
@@ -27,13 +31,13 @@ class SuiteSizes:
 
 
 SIZES: Final[dict[Suite, SuiteSizes]] = {
-    Suite.X25519_MLKEM768: SuiteSizes(
-        kem_public_key=1216, kem_seed=32, kem_enc=1120, aead_tag=16, content_digest=32, commitment=32
-    ),
+    Suite.X25519_MLKEM768: SuiteSizes(kem_public_key=1216, kem_enc=1120, aead_tag=16, content_digest=32, commitment=32),
+    Suite.P384_MLKEM1024: SuiteSizes(kem_public_key=1665, kem_enc=1665, aead_tag=16, content_digest=48, commitment=48),
 }
 
 WRITE_SUITE: Final = Suite.X25519_MLKEM768
-READABLE_SUITES: Final = frozenset({Suite.X25519_MLKEM768})
+"""What the first card of a new deployment says. Whoever seals asks the card that is in force, never this."""
+READABLE_SUITES: Final = frozenset(Suite)
 
 
 def parse_suite(number: int, readable: frozenset[Suite] = READABLE_SUITES) -> Suite:

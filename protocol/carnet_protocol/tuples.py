@@ -78,12 +78,17 @@ class PersonalLock:
 
 @dataclass(frozen=True, slots=True)
 class WrapTuple:
-    """One capsule's place: version, key role, recipient of the inner lock, lock statement of the outer lock."""
+    """One capsule's place: version, key role, recipient of the inner lock, lock statement of the outer lock.
+
+    `inner_suite` is that of the recipient's key, `outer_suite` that of the lock: a record lock that moved on to a newer
+    suite without the patient goes around inner locks of the older one.
+    """
 
     identity: IdentityTuple
     role: KeyRole
     recipient: CompartmentLock | PersonalLock
-    wrap_suite: Suite
+    inner_suite: Suite
+    outer_suite: Suite
     lock_statement: StatementHash
 
     def inner_info(self) -> bytes:
@@ -92,7 +97,7 @@ class WrapTuple:
             case CompartmentLock(compartment, compartment_statement):
                 return pack(
                     labels.INNER_LOCK,
-                    format_header(BoxKind.INNER_LOCK, self.wrap_suite),
+                    format_header(BoxKind.INNER_LOCK, self.inner_suite),
                     self.identity.packed(),
                     self.role.encode(),
                     compartment.raw,
@@ -101,7 +106,7 @@ class WrapTuple:
             case PersonalLock(grant, grantee, grantee_statement):
                 return pack(
                     labels.PERSONAL_INNER_LOCK,
-                    format_header(BoxKind.PERSONAL_INNER_LOCK, self.wrap_suite),
+                    format_header(BoxKind.PERSONAL_INNER_LOCK, self.inner_suite),
                     self.identity.packed(),
                     self.role.encode(),
                     grant.raw,
@@ -115,7 +120,7 @@ class WrapTuple:
             case CompartmentLock(compartment, compartment_statement):
                 return pack(
                     labels.OUTER_LOCK,
-                    format_header(BoxKind.OUTER_LOCK, self.wrap_suite),
+                    format_header(BoxKind.OUTER_LOCK, self.outer_suite),
                     self.identity.packed(),
                     self.role.encode(),
                     compartment.raw,
@@ -125,7 +130,7 @@ class WrapTuple:
             case PersonalLock(grant, grantee, grantee_statement):
                 return pack(
                     labels.PERSONAL_OUTER_LOCK,
-                    format_header(BoxKind.PERSONAL_OUTER_LOCK, self.wrap_suite),
+                    format_header(BoxKind.PERSONAL_OUTER_LOCK, self.outer_suite),
                     self.identity.packed(),
                     self.role.encode(),
                     grant.raw,

@@ -75,6 +75,10 @@ SuiteNumber = Annotated[Suite, Field(strict=False), BeforeValidator(_check_integ
 """A suite by its number."""
 
 
+SuiteCode = Annotated[int, Field(ge=1, le=0xFFFF)]
+"""The number of a suite that this program may not know yet."""
+
+
 def _check_text(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise ValueError("a name has no control characters and no space at its ends")

@@ -17,6 +17,7 @@ from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Server, ServiceCard, Signed
+from carnet_protocol.suites import Suite
 from carnet_server.errors import InvalidStatementError, SettingsError
 from carnet_server.events.event import LoggedEvent, NewEvent
 from carnet_server.events.queries import Newest, append_event
@@ -47,8 +48,20 @@ class Deployment:
         """The deployment that `card` describes, as seen by its `server`. Raises `SettingsError` for another log key."""
         if server.log_key.raw != log_key.public_key.raw:
             raise SettingsError("log.key is not the one in the service card; put the right key file in place")
+        if card.body.write_suite not in set(Suite):
+            raise SettingsError("the service card asks for a suite that this program does not have; update it")
         registrars = {key.fingerprint(): Ed25519PublicKey(key.raw) for key in card.body.registrars}
         return cls(card, server.fingerprint(), log_key, registrars)
+
+    @property
+    def write_suite(self) -> Suite:
+        """The suite of everything new."""
+        return Suite(self.card.body.write_suite)
+
+    def require_suite(self, suite: int) -> None:
+        """Refuse a new statement of a suite below the floor. Raises `InvalidStatementError`."""
+        if suite < self.card.body.suite_floor:
+            raise InvalidStatementError("suite_below_floor")
 
     @property
     def pinned(self) -> tuple[Fingerprint, ...]:

@@ -104,6 +104,7 @@ identities = _table(
     _id("hash", StatementHash, key=True, to="statements.hash"),
     _id("identity", IdentityHash, to="people.identity"),
     _whole("serial"),
+    _whole("suite"),
     UniqueConstraint("identity", "serial"),
 )
 # `void_from` is set once a device is shut out: from then on it may do nothing, whatever the time says.
@@ -172,6 +173,7 @@ compartments = _table(
     _id("record", RecordId, to="people.identity"),
     _id("compartment", CompartmentId),
     _whole("epoch"),
+    _whole("suite"),
     _id("device", StatementHash, to="devices.hash"),
     _whole("closed", to="events.position", null=True),
     _whole("superseded", to="events.position", null=True),

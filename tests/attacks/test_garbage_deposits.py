@@ -23,6 +23,7 @@ from carnet.session import Session
 from carnet_protocol.api import Capsule, CapsulesPage
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Grant, Lock, Manifest, Purpose, Signed, TombstoneReason
+from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import KeyRole, WrapTuple
 from tests.support.client import put_document
 from tests.support.story import Story
@@ -42,7 +43,7 @@ def _deposit(
     previous: Signed[Manifest] | None = None,
 ) -> DocumentId:
     """The laboratory deposits a version whose keys of `roles` open for nobody: under no lock, or sealed to nobody."""
-    nobody = KemPrivateKey.make().public_key
+    nobody = KemPrivateKey.make(WRITE_SUITE).public_key
 
     def seal(content_key: bytes, wrap: WrapTuple, *, recipient_public_key: bytes, lock: Signed[Lock]) -> Capsule:
         if wrap.role not in roles:

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -274,8 +275,8 @@ def test_nothing_is_read_or_written_below_the_floor(story: Story) -> None:
     """A capsule, manifest or box of another suite is refused whatever a server says (attack 12)."""
     answer = _version_answer(story, story.letter)
     for suite in (0, 2, 999):
-        for path in [("content_capsule", "wrap_suite"), ("entry", "metadata_capsule", "wrap_suite")]:
-            damaged = _put(answer, path, suite)
+        for path in itertools.product(("content_capsule", "entry/metadata_capsule"), ("inner_suite", "outer_suite")):
+            damaged = _put(answer, tuple("/".join(path).split("/")), suite)
             with lying(story.world.vault, "/newest", lambda _, damaged=damaged: damaged):
                 with pytest.raises(CarnetError):
                     _opened(story, story.letter)

@@ -54,7 +54,7 @@ def _forge(story: Story, signer: Session, document: Document) -> Callable[[Any],
     recipient = CompartmentLock(document.compartment, newest.hash)
     capsule = seal_capsule(
         metadata_key.reveal(),
-        WrapTuple(identity, KeyRole.METADATA, recipient, newest.body.suite, access.lock.hash),
+        WrapTuple(identity, KeyRole.METADATA, recipient, newest.body.suite, access.lock.body.suite, access.lock.hash),
         recipient_public_key=newest.body.compartment_key,
         lock=access.lock,
     )

@@ -92,7 +92,7 @@ def _injection(story: Story, thief: Signer, device: StatementHash) -> Callable[[
     recipient = CompartmentLock(compartment.id, newest.hash)
     capsule = seal_capsule(
         metadata_key.reveal(),
-        WrapTuple(identity, KeyRole.METADATA, recipient, newest.body.suite, access.lock.hash),
+        WrapTuple(identity, KeyRole.METADATA, recipient, newest.body.suite, access.lock.body.suite, access.lock.hash),
         recipient_public_key=newest.body.compartment_key,
         lock=access.lock,
     )

@@ -155,7 +155,7 @@ def test_a_grant_for_one_record_opens_no_other(own_story: Story) -> None:
     put_document(eve, theirs, story.folder, "hers", compartment="general")
     access = story.access(story.bob)
     elsewhere = RecordAccess(
-        eve.record, theirs.patient, access.grant, theirs.compartments, access.personal_keys, theirs.lock
+        eve.record, theirs.patient, access.grant, theirs.compartments, access.personal_keys, theirs.lock, theirs.floor
     )
     with story.unchanged():
         for use in (list_documents,):

@@ -224,6 +224,7 @@ def _sealed_to(story: Story, document: Document, key: MetadataKey, name: Any) ->
         KeyRole.METADATA,
         CompartmentLock(name, newest.hash),
         newest.body.suite,
+        lock.body.suite,
         lock.hash,
     )
     capsule = seal_capsule(key.reveal(), wrap, recipient_public_key=newest.body.compartment_key, lock=lock)

@@ -164,7 +164,7 @@ def _secrets(whole: WholeStory) -> Iterator[Needle]:
         yield Needle(f"device seed of {name}", session.keyring.body.device_signer.seed())
         for held in session.keyring.body.account_keys:
             yield Needle(f"account key of {name}", held.account_key.reveal())
-            yield Needle(f"account KEM key of {name}", held.account_key.derive_kem_key().seed())
+            yield Needle(f"account KEM key of {name}", held.account_key.derive_kem_key(held.suite).seed())
     access = whole.story.access(whole.story.alice)
     for compartment in access.compartments.values():
         for key in compartment.keys.values():

@@ -18,6 +18,7 @@ from carnet.sealing import KemPrivateKey
 from carnet_protocol.api import PersonView
 from carnet_protocol.ids import RecordId
 from carnet_protocol.statements import Purpose, Signed
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support.story import Story, lying
 
 
@@ -127,7 +128,7 @@ def test_a_planted_compartment_key_is_refused(story: Story) -> None:
     compartment = next(iter(access.compartments.values()))
     alice = verify_bundle(story.alice.identity, story.alice.keyring.body.person)
     planted = seal_compartment_key(
-        KemPrivateKey.make(), compartment=compartment.newest, grant=None, reader=alice.current
+        KemPrivateKey.make(WRITE_SUITE), compartment=compartment.newest, grant=None, reader=alice.current
     )
 
     def plant(view: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def test_a_compartment_statement_by_the_key_service_is_refused(story: Story) -> 
             update={
                 "epoch": compartment.newest.body.epoch + 1,
                 "previous": compartment.newest.hash,
-                "compartment_key": KemPrivateKey.make().public_key,
+                "compartment_key": KemPrivateKey.make(WRITE_SUITE).public_key,
             }
         ),
         story.mallory.keyring.body.device_signer,

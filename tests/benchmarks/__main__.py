@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.benchmarks.row import Benchmark, Measurement, NotMeasuredError, Row
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("sealing", "service", "rotation", "jobs")
+MODULES = ("sealing", "service", "rotation", "master_rotation", "jobs")
 
 
 def main() -> int:

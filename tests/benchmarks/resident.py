@@ -18,12 +18,20 @@ def resident(which: str) -> int:
 def main(work: str, plain: Path, folder: Path) -> int:
     """Returns the rise in bytes while doing `work`."""
     before = resident("VmRSS")
-    from carnet.content import CommitmentKey, ContentKey, open_file, seal_file  # noqa: PLC0415  is measured
+    from carnet.content import CommitmentKey, ContentKey, ContentSuites, open_file, seal_file  # noqa: PLC0415  is measured
+    from carnet_protocol.suites import WRITE_SUITE  # noqa: PLC0415  as above
 
     content_key, context, commitment_key = ContentKey.make(), carnet.__name__.encode(), CommitmentKey.make()
     sealed_path = folder / "resident.sealed"
     with sealed_path.open("w+b") as target:
-        sealed = seal_file(plain, target, content_key=content_key, context=context, commitment_key=commitment_key)
+        sealed = seal_file(
+            plain,
+            target,
+            content_key=content_key,
+            context=context,
+            commitment_key=commitment_key,
+            suites=ContentSuites.of(WRITE_SUITE),
+        )
     if work == "open":
         Path("/proc/self/clear_refs").write_text("5")  # the highest size counts from here
         open_file(

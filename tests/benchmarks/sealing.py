@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from carnet.content import CommitmentKey, ContentKey, SealedContent, open_file, seal_file
+from carnet.content import CommitmentKey, ContentKey, ContentSuites, SealedContent, open_file, seal_file
+from carnet_protocol.suites import WRITE_SUITE
 from tests.benchmarks import others
 from tests.benchmarks.race import Contestant, race
 from tests.benchmarks.row import Bound, Measurement, NotMeasuredError, Row
@@ -72,7 +73,14 @@ def contestants(plain: Path, folder: Path) -> dict[str, Callable[[], Contestant]
 
     def seal(target_path: Path = result) -> SealedContent:
         with target_path.open("w+b") as target:
-            return seal_file(plain, target, content_key=content_key, context=CONTEXT, commitment_key=commitment_key)
+            return seal_file(
+                plain,
+                target,
+                content_key=content_key,
+                context=CONTEXT,
+                commitment_key=commitment_key,
+                suites=ContentSuites.of(WRITE_SUITE),
+            )
 
     def open_sealed() -> Contestant:
         source = folder / "sealed"

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from carnet.access import RecordAccess, open_access, release
-from carnet.content import CommitmentKey, ContentKey, seal_file
+from carnet.content import CommitmentKey, ContentKey, ContentSuites, seal_file
 from carnet.documents.deposit import deposit_small
 from carnet.documents.listing import list_documents, metadata_item
 from carnet.documents.reading import open_document
@@ -22,6 +22,7 @@ from carnet.session import Session
 from carnet_protocol.api import ReleaseKind, ReleaseRequest
 from carnet_protocol.requests import KeyId, sign_request
 from carnet_protocol.statements import Purpose, Role
+from carnet_protocol.suites import WRITE_SUITE
 from tests.benchmarks.deployment import Ward, fill, new_version, reopen, running_ward
 from tests.benchmarks.row import Bound, Measurement, NotMeasuredError, Row
 from tests.benchmarks.two_locks import seal_documents
@@ -250,7 +251,14 @@ def _seal_with_fsync(source: Path) -> float:
     start = time.perf_counter()
     with target_path.open("w+b", buffering=0) as target:
         keys = (ContentKey.make(), CommitmentKey.make())
-        seal_file(source, target, content_key=keys[0], context=b"carnet/benchmark", commitment_key=keys[1])
+        seal_file(
+            source,
+            target,
+            content_key=keys[0],
+            context=b"carnet/benchmark",
+            commitment_key=keys[1],
+            suites=ContentSuites.of(WRITE_SUITE),
+        )
         os.fsync(target.fileno())
     seconds = time.perf_counter() - start
     target_path.unlink()

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from carnet.capsules import seal_capsule
-from carnet.content import CommitmentKey, ContentKey, MetadataKey, seal_bytes, seal_metadata
+from carnet.content import CommitmentKey, ContentKey, ContentSuites, MetadataKey, seal_bytes, seal_metadata
 from carnet.sealing import KemPrivateKey
 from carnet_protocol.ids import CompartmentId, DocumentSalt, Fingerprint, IdentityHash, RecordId, StatementHash
 from carnet_protocol.ids import derive_document_id as derive
@@ -20,7 +20,7 @@ _SIZE = 8 * 1024
 def seal_documents(count: int, folder: str) -> None:
     """Seal `count` documents into files of a new folder in `folder`, which is removed afterwards."""
     record, author = RecordId(os.urandom(32)), IdentityHash(os.urandom(32))
-    compartment_key, lock_key = KemPrivateKey.make(), KemPrivateKey.make()
+    compartment_key, lock_key = KemPrivateKey.make(WRITE_SUITE), KemPrivateKey.make(WRITE_SUITE)
     recipient = CompartmentLock(CompartmentId.make(), StatementHash(os.urandom(32)))
     lock = Signed.sign(
         Lock(
@@ -45,6 +45,7 @@ def seal_documents(count: int, folder: str) -> None:
                 content_key=content_key,
                 context=identity.content_context(),
                 commitment_key=CommitmentKey.make(),
+                suites=ContentSuites.of(WRITE_SUITE),
             )
             metadata, _ = seal_metadata(
                 b'{"title":"x"}', metadata_key=metadata_key, context=identity.metadata_context()
@@ -52,7 +53,7 @@ def seal_documents(count: int, folder: str) -> None:
             capsules = [
                 seal_capsule(
                     key.reveal(),
-                    WrapTuple(identity, role, recipient, WRITE_SUITE, lock.hash),
+                    WrapTuple(identity, role, recipient, WRITE_SUITE, lock.body.suite, lock.hash),
                     recipient_public_key=compartment_key.public_key,
                     lock=lock,
                 ).sealed

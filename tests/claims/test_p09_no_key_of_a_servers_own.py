@@ -14,6 +14,7 @@ from carnet.errors import CarnetError, DataError
 from carnet.sealing import KemPrivateKey
 from carnet_protocol.ids import IdentityHash
 from carnet_protocol.statements import Identity, Lock, Signed
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support import proofs
 from tests.support.client import put_document
 from tests.support.story import Story, lying
@@ -35,7 +36,7 @@ def test_a_record_lock_that_the_key_service_did_not_sign_is_refused(story: Story
     }[signer]
     lock = story.access(story.alice).lock
     assert lock is not None
-    forged = Signed.sign(lock.body.model_copy(update={"lock_key": KemPrivateKey.make().public_key}), key)
+    forged = Signed.sign(lock.body.model_copy(update={"lock_key": KemPrivateKey.make(WRITE_SUITE).public_key}), key)
 
     def plant(view: dict[str, Any]) -> dict[str, Any]:
         return view | {"lock": forged.text}
@@ -75,7 +76,7 @@ def test_both_servers_together_cannot_replace_a_patients_key(story: Story, who: 
                     "serial": alice.current.body.serial + 1,
                     "founding": IdentityHash(alice.identity.raw),
                     "previous": alice.current.hash,
-                    "account_kem_key": KemPrivateKey.make().public_key,
+                    "account_kem_key": KemPrivateKey.make(WRITE_SUITE).public_key,
                 }
             ),
             key,

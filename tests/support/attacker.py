@@ -26,7 +26,7 @@ from carnet_protocol import labels
 from carnet_protocol.api import ReleaseRequest
 from carnet_protocol.ids import RecordId
 from carnet_protocol.statements import Compartment, Identity, Lock
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_protocol.tuples import IdentityTuple
 from tests.support.sealed import (
     Sealed,
@@ -186,7 +186,7 @@ def _derive(key: bytes, label: bytes) -> bytes:
 
 @lru_cache(maxsize=65_536)
 def _public_key(key: bytes) -> bytes:
-    return KemPrivateKey(key).public_key
+    return KemPrivateKey(key, WRITE_SUITE).public_key
 
 
 def _spelled(data: bytes) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 from typing_extensions import override
 
 from carnet.access import RecordAccess
+from carnet.card import pin_card
 from carnet.documents.deposit import NewVersion, deposit_small
 from carnet.documents.listing import list_documents
 from carnet.documents.metadata import DocumentKind
@@ -39,6 +40,7 @@ from carnet_keyservice.startup import Secrets
 from carnet_protocol.api import DirectoryUpdate
 from carnet_protocol.ids import AttestationId, CompartmentId, DocumentId
 from carnet_protocol.statements import Attestation, Profession, Role, Signed
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_server.database import make_engine
 from carnet_server.deployment import Deployment as ServerDeployment
 from carnet_server.logs import make_log
@@ -108,20 +110,31 @@ class ClientWorld:
     wires: dict[str, Wire]
     logs: dict[ServerName, io.StringIO]
     master_key: bytes
+    url_secret: bytes
     sessions: list[Session] = field(default_factory=list)
 
     @classmethod
-    def make(cls, root: Path, *, seed: str = "client", engines: dict[ServerName, Engine] | None = None) -> Self:
-        """Both servers, empty: on SQLite in `root`, or on the migrated databases of `engines`."""
-        own = Deployment.make(Dice(seed))
+    def make(
+        cls,
+        root: Path,
+        *,
+        seed: str = "client",
+        suite: Suite = WRITE_SUITE,
+        engines: dict[ServerName, Engine] | None = None,
+    ) -> Self:
+        """Both servers, empty, writing `suite`: on SQLite in `root`, or on the migrated databases of `engines`."""
+        own = Deployment.make(Dice(seed, suite))
         clock = MovableClock()
         engines = engines or {
             ServerName.VAULT: _migrated(root / "vault.sqlite", VAULT_REVISIONS),
             ServerName.KEYSERVICE: _migrated(root / "keyservice.sqlite", KEYSERVICE_REVISIONS),
         }
         logs = {name: io.StringIO() for name in ServerName}
-        vault = _make_vault(own, engines[ServerName.VAULT], root, clock, logs[ServerName.VAULT])
-        master_key = own.registrar.dice(32)
+        master_key, url_secret = own.registrar.dice(32), own.registrar.dice(32)
+        create_filesystem_store(root / "objects")
+        vault = _make_vault(
+            own, engines[ServerName.VAULT], root, clock, log=logs[ServerName.VAULT], url_secret=url_secret
+        )
         keyservice = _make_keyservice(
             own,
             engines[ServerName.KEYSERVICE],
@@ -131,7 +144,7 @@ class ClientWorld:
             master_key=master_key,
         )
         wires = {own.vault.origin: Wire(vault), own.keyservice.origin: Wire(keyservice)}
-        return cls(root, own, clock, engines, wires, logs, master_key)
+        return cls(root, own, clock, engines, wires, logs, master_key, url_secret)
 
     @property
     def vault(self) -> Wire:
@@ -158,6 +171,33 @@ class ClientWorld:
             engine.dispose()
         failures = [line for log in self.logs.values() for line in log.getvalue().splitlines() if '"failure"' in line]
         assert not failures, failures
+
+    def change_suites(self, *, floor: int, write: int) -> None:
+        """Start both servers anew with a card that says so. Nobody's client has taken it yet, see `take_card`."""
+        self.own = self.own.change_suites(floor=floor, write=write)
+        for wire in self.wires.values():
+            wire.client.__exit__()
+        names = {ServerName.VAULT: self.own.vault.origin, ServerName.KEYSERVICE: self.own.keyservice.origin}
+        vault, keyservice = ServerName.VAULT, ServerName.KEYSERVICE
+        self.wires[names[vault]].client = _make_vault(
+            self.own, self.engines[vault], self.root, self.clock, log=self.logs[vault], url_secret=self.url_secret
+        )
+        self.wires[names[keyservice]].client = _make_keyservice(
+            self.own,
+            self.engines[keyservice],
+            self.root,
+            self.clock,
+            log=self.logs[keyservice],
+            master_key=self.master_key,
+        )
+        self.start()
+
+    def take_card(self, session: Session, name: str) -> Session:
+        """The session of `name` after they took the newest card."""
+        session.close()
+        self.sessions.remove(session)
+        pin_card(self.home(name), self.own.card)
+        return self.reopen(name)
 
     def open_client(self, origin: str) -> httpx2.Client:
         """What a session uses to reach `origin`."""
@@ -253,9 +293,10 @@ def _template(revisions: Path) -> bytes:
         return path.read_bytes()
 
 
-def _make_vault(own: Deployment, engine: Engine, root: Path, clock: MovableClock, log: io.StringIO) -> TestClient:
-    urls = TransferUrls(own.vault.origin, UrlSecret(own.registrar.dice(32)))
-    create_filesystem_store(root / "objects")
+def _make_vault(
+    own: Deployment, engine: Engine, root: Path, clock: MovableClock, *, log: io.StringIO, url_secret: bytes
+) -> TestClient:
+    urls = TransferUrls(own.vault.origin, UrlSecret(url_secret))
     vault = create_vault(
         VaultSettings(data_dir=root, service_card=root / "card.jws", origin=own.vault.origin),
         ServerDeployment.of(own.card, own.card.body.vault, own.vault.log_key),

@@ -58,7 +58,8 @@ def items_in_vault(root: Path, record: RecordId) -> Iterator[ReleaseItem]:
                 if is_personal
                 else None,
                 lock_statement=StatementHash(row["lock_statement"]),
-                wrap_suite=row["wrap_suite"],
+                inner_suite=row["inner_suite"],
+                outer_suite=row["outer_suite"],
                 sealed=row["sealed"],
             ),
         )

@@ -52,8 +52,8 @@ INSERT INTO people (identity, role, current, serial, root_key)
     SELECT pg_temp.id('identity', n), CASE WHEN n < $records THEN 'patient' ELSE 'practitioner' END,
         pg_temp.id('identity', n), 0, pg_temp.id('root', n)
     FROM generate_series(0, $people - 1) n;
-INSERT INTO identities (hash, identity, serial)
-    SELECT pg_temp.id('identity', n), pg_temp.id('identity', n), 0 FROM generate_series(0, $people - 1) n;
+INSERT INTO identities (hash, identity, serial, suite)
+    SELECT pg_temp.id('identity', n), pg_temp.id('identity', n), 0, 1 FROM generate_series(0, $people - 1) n;
 INSERT INTO devices (hash, identity, device_key, received_at)
     SELECT pg_temp.id('device', n), pg_temp.id('identity', n), pg_temp.id('device key', n), $before
     FROM generate_series(0, $people - 1) n;
@@ -72,8 +72,8 @@ INSERT INTO removals (hash, identity, device, since)
     SELECT pg_temp.id('removal', n), pg_temp.id('identity', n), pg_temp.id('device', n), $before
     FROM generate_series(0, $records - 1) n;
 SELECT pg_temp.state('compartment', 3 * $records);
-INSERT INTO compartments (hash, record, compartment, epoch, device)
-    SELECT pg_temp.id('compartment', n), pg_temp.id('identity', n / 3), pg_temp.short('compartment', n), 1,
+INSERT INTO compartments (hash, record, compartment, epoch, suite, device)
+    SELECT pg_temp.id('compartment', n), pg_temp.id('identity', n / 3), pg_temp.short('compartment', n), 1, 1,
         pg_temp.id('device', n / 3)
     FROM generate_series(0, 3 * $records - 1) n;
 SELECT pg_temp.state('closing', $records);
@@ -127,23 +127,24 @@ INSERT INTO documents (record, document, author, head, head_manifest, compartmen
         pg_temp.id('identity', $records + n % $practitioners), 1, pg_temp.id('manifest', n),
         pg_temp.short('compartment', 3 * $owner + n % 3), 1, CASE n % 10 WHEN 0 THEN $before END
     FROM generate_series(0, $documents - 1) n;
-INSERT INTO versions (record, document, version, manifest, "grant", suite, reseals, object, metadata, leaf_digests)
+INSERT INTO versions (record, document, version, manifest, "grant", suite, digest_suite, reseals, object, metadata,
+        leaf_digests)
     SELECT pg_temp.id('identity', $owner), pg_temp.id('document', n), 1, pg_temp.id('manifest', n),
-        pg_temp.id('grant', 5 * $owner + 1), 1, 0,
+        pg_temp.id('grant', 5 * $owner + 1), 1, 1, 0,
         CASE WHEN n % 10 <> 0 THEN pg_temp.object_name('object', n) END,
         CASE WHEN n % 10 <> 0 THEN pg_temp.noise('metadata', n, 1024) END,
         CASE WHEN n % 10 <> 0 THEN pg_temp.id('leaf', n) END
     FROM generate_series(0, $documents - 1) n;
-INSERT INTO capsules (record, document, version, role, compartment, compartment_statement, lock_statement, wrap_suite,
-        digest, sealed)
+INSERT INTO capsules (record, document, version, role, compartment, compartment_statement, lock_statement,
+        inner_suite, outer_suite, digest, sealed)
     SELECT pg_temp.id('identity', $owner), pg_temp.id('document', n), 1, role,
         pg_temp.short('compartment', 3 * $owner + n % 3), pg_temp.id('compartment', 3 * $owner + n % 3),
-        pg_temp.id('lock', $owner), 1, pg_temp.id(role, n), pg_temp.noise('sealed', n, $sealed)
+        pg_temp.id('lock', $owner), 1, 1, pg_temp.id(role, n), pg_temp.noise('sealed', n, $sealed)
     FROM generate_series(0, $documents - 1) n, unnest(ARRAY['content', 'metadata']) role WHERE n % 10 <> 0;
 INSERT INTO personal_capsules (record, document, version, "grant", role, grantee, grantee_statement, lock_statement,
-        wrap_suite, digest, sealed)
+        inner_suite, outer_suite, digest, sealed)
     SELECT pg_temp.id('identity', $owner), pg_temp.id('document', n), 1, pg_temp.id('grant', 5 * $owner + 2),
-        role, pg_temp.id('identity', $records), pg_temp.id('identity', $records), pg_temp.id('lock', $owner), 1,
+        role, pg_temp.id('identity', $records), pg_temp.id('identity', $records), pg_temp.id('lock', $owner), 1, 1,
         pg_temp.id(role, n), pg_temp.noise('sealed', n, $sealed)
     FROM generate_series(0, $documents - 1) n, unnest(ARRAY['content', 'metadata']) role
     WHERE n % 10 <> 0 AND n < $regular AND n % $each < 2;

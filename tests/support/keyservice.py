@@ -46,6 +46,7 @@ from carnet_protocol.statements import (
     Signed,
     Succession,
 )
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
 from carnet_server.deployment import Deployment as ServerDeployment
 from carnet_server.logs import make_log
@@ -214,7 +215,7 @@ class KeyServiceStory:
     @classmethod
     def begin(cls, world: KeyServiceWorld, seed: str = "story") -> Self:
         """Everyone introduces themselves, Alice opens her record and lets Bob and Laura in."""
-        dice, now = Dice(seed), world.clock()
+        dice, now = Dice(seed, Suite(world.own.card.body.suite_floor)), world.clock()
         alice = make_person(dice, Role.PATIENT, at=now)
         bob, laura, mallory = (make_person(dice, Role.PRACTITIONER, at=now) for _ in range(3))
         world.introduce(alice, bob, laura, mallory)

@@ -117,6 +117,7 @@ class LiveWorld(ClientWorld):
                     {server.origin: _wire(server.origin) for server in (own.vault, own.keyservice)},
                     {name: io.StringIO() for name in ServerName},
                     (keyservice_root / "keys" / MASTER_KEY).read_bytes(),
+                    b"",
                     vault_program=vault,
                     keyservice_program=keyservice,
                 )

@@ -13,7 +13,7 @@ from carnet_protocol.api import Capsule, CapsuleSwap, Deposit, ResealDeposit
 from carnet_protocol.ids import DocumentId, Sha256Digest, UploadId
 from carnet_protocol.layout import ciphertext_size, content_digest, leaf_digest, leaf_ranges
 from carnet_protocol.statements import Grant, Lock, Manifest, Reseal, Signed
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import SIZES, Suite
 from carnet_protocol.tuples import KeyRole
 from tests.support.people import NOW, Dice, OwnDevice, OwnPerson
 from tests.support.records import OwnCompartment, OwnRecord, OwnVersion, make_version
@@ -29,11 +29,12 @@ class Sealed:
     ciphertext: bytes
     metadata: bytes
     leaf_digests: bytes
+    suite: Suite
 
     @property
     def digest(self) -> bytes:
         """The content digest."""
-        return content_digest(WRITE_SUITE, ciphertext_size=len(self.ciphertext), leaf_digests=self.leaf_digests)
+        return content_digest(self.suite, ciphertext_size=len(self.ciphertext), leaf_digests=self.leaf_digests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,14 @@ class ResealParcel:
         )
 
 
-def make_sealed(dice: Dice, *, padded: int = PADDED_BYTES, metadata: int = METADATA_BYTES) -> Sealed:
+def make_sealed(
+    dice: Dice, *, padded: int = PADDED_BYTES, metadata: int = METADATA_BYTES, suite: Suite | None = None
+) -> Sealed:
     """Random bytes in the form of a ciphertext of `padded` bytes and of its metadata."""
+    suite = suite or dice.suite
     ciphertext = dice(ciphertext_size(padded))
-    leaves = b"".join(leaf_digest(WRITE_SUITE, ciphertext[a:b]) for a, b in leaf_ranges(len(ciphertext)))
-    return Sealed(ciphertext, dice(metadata), leaves)
+    leaves = b"".join(leaf_digest(suite, ciphertext[a:b]) for a, b in leaf_ranges(len(ciphertext)))
+    return Sealed(ciphertext, dice(metadata), leaves, suite)
 
 
 def make_parcel(
@@ -141,7 +145,7 @@ def make_parcel(
     )
     signer = device or author.device
     manifest = Manifest(
-        suite=WRITE_SUITE,
+        suite=sealed.suite,
         record=own.id,
         document=version.document,
         document_salt=version.salt,
@@ -153,8 +157,8 @@ def make_parcel(
         digest=sealed.digest,
         ciphertext_size=len(sealed.ciphertext),
         metadata_digest=Sha256Digest.of(sealed.metadata),
-        plaintext_commitment=dice(32),
-        metadata_commitment=dice(32),
+        plaintext_commitment=dice(SIZES[sealed.suite].commitment),
+        metadata_commitment=dice(SIZES[sealed.suite].commitment),
         created_at=at,
     )
     return Parcel(
@@ -177,16 +181,17 @@ def make_reseal(
     after: Signed[Reseal] | None = None,
     device: OwnDevice | None = None,
     at: int = NOW,
+    suite: Suite | None = None,
 ) -> ResealParcel:
-    """The patient's reseal of the version in `parcel`, whose capsules still stand."""
-    sealed = make_sealed(dice)
+    """The patient's reseal of the version in `parcel`, whose capsules still stand; its digests are of `suite`."""
+    sealed = make_sealed(dice, suite=suite)
     signer = device or own.patient.device
     body = Reseal(
         record=own.id,
         manifest=parcel.manifest.hash,
         serial=1 if after is None else after.body.serial + 1,
         previous=None if after is None else after.hash,
-        suite=WRITE_SUITE,
+        suite=sealed.suite,
         digest=sealed.digest,
         ciphertext_size=len(sealed.ciphertext),
         metadata_digest=Sha256Digest.of(sealed.metadata),

@@ -11,7 +11,7 @@ size. What belongs to a record is in `tests.support.records`.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from carnet_protocol.ids import (
@@ -41,7 +41,7 @@ from carnet_protocol.statements import (
     Succession,
 )
 from carnet_protocol.statements.people import RECOVERY_SLOT_SIZE, SEALED_DEVICE_NAME_SIZE
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from tests.support.hpke import KemKey, make_kem_key
 
 NOW = 1_800_000_000
@@ -52,8 +52,9 @@ DAY = 86_400
 class Dice:
     """Repeatable randomness: the same bytes for the same seed, in the order in which they are asked for."""
 
-    def __init__(self, seed: str | int) -> None:
-        """Begin the stream of `seed`."""
+    def __init__(self, seed: str | int, suite: Suite = WRITE_SUITE) -> None:
+        """Begin the stream of `seed`; KEM keys, and what else is of a suite, are of `suite`."""
+        self.suite = suite
         self._seed = str(seed).encode()
         self._rolls = 0
 
@@ -67,8 +68,8 @@ class Dice:
         return Signer(self(32))
 
     def kem_key(self) -> KemKey:
-        """A fresh X-Wing key pair."""
-        return make_kem_key(self(32))
+        """A fresh KEM key pair."""
+        return make_kem_key(self(32), self.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class OwnPerson:
         root = self.dice.signer() if new_root else self.root
         account_key = self.dice.kem_key()
         body = Identity(
-            suite=WRITE_SUITE,
+            suite=account_key.suite,
             role=self.role,
             serial=self.current.body.serial + 1,
             founding=self.identity,
@@ -217,7 +218,7 @@ def make_person(dice: Dice, role: Role, *, at: int = NOW) -> OwnPerson:
     root = dice.signer()
     account_key = dice.kem_key()
     body = Identity(
-        suite=WRITE_SUITE,
+        suite=account_key.suite,
         role=role,
         serial=0,
         founding=None,
@@ -321,8 +322,9 @@ class Deployment:
         *,
         vault_origin: str = "http://127.0.0.1:7801",
         keyservice_origin: str = "http://127.0.0.1:7802",
+        write: Suite | None = None,
     ) -> Self:
-        """A fresh deployment."""
+        """A fresh deployment that writes the suite of `dice`, or `write`, and reads nothing below that of `dice`."""
         vault = OwnServer(dice.signer(), dice.signer(), vault_origin)
         keyservice = OwnServer(dice.signer(), dice.signer(), keyservice_origin)
         registrar = OwnRegistrar(dice, dice.signer())
@@ -335,10 +337,16 @@ class Deployment:
             keyservice=keyservice.entry(),
             registrars=(registrar.signer.public_key,),
             witnesses=(),
-            suite_floor=WRITE_SUITE,
+            suite_floor=dice.suite,
+            write_suite=write or dice.suite,
             issued_at=NOW - 365 * DAY,
         )
         return cls(vault, keyservice, registrar, card_key, Signed.sign(body, card_key))
+
+    def change_suites(self, *, floor: int, write: int) -> Self:
+        """The same deployment with its next card, which says so."""
+        changed = {"serial": self.card.body.serial + 1, "suite_floor": floor, "write_suite": write}
+        return replace(self, card=Signed.sign(self.card.body.model_copy(update=changed), self.card_key))
 
     @property
     def registrar_keys(self) -> tuple[Ed25519PublicKey, ...]:

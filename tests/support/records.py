@@ -44,7 +44,7 @@ from carnet_protocol.statements import (
     TombstoneReason,
 )
 from carnet_protocol.statements.records import READERS_SALT_SIZE
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import IdentityTuple, KeyRole, sealed_compartment_key_info
 from tests.support.hpke import KemKey, seal
 from tests.support.people import DAY, NOW, Deployment, Dice, OwnDevice, OwnPerson
@@ -94,7 +94,7 @@ def make_version(
     """A version of a fresh document, or of the one that `salt` makes."""
     salt = salt or DocumentSalt(dice(32))
     document = derive_document_id(record, author, salt)
-    return OwnVersion(IdentityTuple(WRITE_SUITE, record, document, version, author), salt, dice(32), dice(32))
+    return OwnVersion(IdentityTuple(dice.suite, record, document, version, author), salt, dice(32), dice(32))
 
 
 def update_of(
@@ -142,11 +142,11 @@ class OwnRecord:
             compartment=compartment.id,
             epoch=len(compartment.epochs) + 1,
             previous=compartment.newest.hash if compartment.epochs else None,
-            suite=WRITE_SUITE,
+            suite=key.suite,
             compartment_key=key.public_key,
-            sealed_name=self.dice(box_size(WRITE_SUITE, COMPARTMENT_NAME_SIZE)),
+            sealed_name=self.dice(box_size(key.suite, COMPARTMENT_NAME_SIZE)),
             readers_commitment=Commitment(self.dice(32)),
-            sealed_opening=self.dice(box_size(WRITE_SUITE, READERS_SALT_SIZE)),
+            sealed_opening=self.dice(box_size(self.patient.account_key.suite, READERS_SALT_SIZE)),
             keyservice=self.deployment.keyservice.fingerprint,
             device=signer.hash,
             issued_at=at,
@@ -174,12 +174,18 @@ class OwnRecord:
         """The newest key of `compartment`, sealed to `reader` under `grant`, or to the patient."""
         reader = reader or self.patient
         info = sealed_compartment_key_info(
-            WRITE_SUITE,
+            reader.account_key.suite,
             compartment_statement=compartment.newest.hash,
             grant=None if grant is None else grant.hash,
             reader_statement=reader.current.hash,
         )
-        sealed = seal(reader.account_key.public_key, info, compartment.key.seed, kind=BoxKind.SEALED_COMPARTMENT_KEY)
+        sealed = seal(
+            reader.account_key.public_key,
+            info,
+            compartment.key.seed,
+            kind=BoxKind.SEALED_COMPARTMENT_KEY,
+            suite=reader.account_key.suite,
+        )
         return SealedKey(
             compartment_statement=compartment.newest.hash,
             grant=None if grant is None else grant.hash,
@@ -215,7 +221,7 @@ class OwnRecord:
             not_before=not_before,
             expires=expires,
             purpose=Purpose.CONSULTATION,
-            sealed_note=self.dice(box_size(WRITE_SUITE, NOTE_SIZE)),
+            sealed_note=self.dice(box_size(grantee.account_key.suite, NOTE_SIZE)),
             vault=self.deployment.vault.fingerprint,
             keyservice=self.deployment.keyservice.fingerprint,
             device=signer.hash,
@@ -290,7 +296,7 @@ class OwnRecord:
     def capsule(self, version: OwnVersion, role: KeyRole, compartment: OwnCompartment, lock: Signed[Lock]) -> Capsule:
         """The key of `role`, sealed to the newest key of `compartment` and then to `lock`."""
         recipient = CompartmentRecipient(compartment=compartment.id, compartment_statement=compartment.newest.hash)
-        return _seal_capsule(version, role, lock, compartment=recipient, public_key=compartment.key.public_key)
+        return _seal_capsule(version, role, lock, compartment=recipient, to=compartment.key)
 
     def personal_capsule(
         self, version: OwnVersion, role: KeyRole, grant: Signed[Grant], grantee: OwnPerson, lock: Signed[Lock]
@@ -299,7 +305,7 @@ class OwnRecord:
         recipient = PersonalRecipient(
             grant=grant.hash, grantee=grantee.identity, grantee_statement=grantee.current.hash
         )
-        return _seal_capsule(version, role, lock, personal=recipient, public_key=grantee.account_key.public_key)
+        return _seal_capsule(version, role, lock, personal=recipient, to=grantee.account_key)
 
 
 def make_lock(
@@ -310,7 +316,7 @@ def make_lock(
     body = Lock(
         record=record,
         version=version,
-        suite=WRITE_SUITE,
+        suite=key.suite,
         lock_key=key.public_key,
         previous=None,
         keyservice=deployment.keyservice.fingerprint,
@@ -332,7 +338,7 @@ def _seal_capsule(
     *,
     compartment: CompartmentRecipient | None = None,
     personal: PersonalRecipient | None = None,
-    public_key: bytes,
+    to: KemKey,
 ) -> Capsule:
     empty = Capsule(
         document=version.document,
@@ -341,11 +347,12 @@ def _seal_capsule(
         compartment=compartment,
         personal=personal,
         lock_statement=lock.hash,
-        wrap_suite=WRITE_SUITE,
+        inner_suite=to.suite,
+        outer_suite=lock.body.suite,
         sealed=b"",
     )
     wrap = empty.wrap_tuple(version.identity)
-    inner = seal(public_key, wrap.inner_info(), version.key(role), kind=wrap.inner_kind())
-    return empty.model_copy(
-        update={"sealed": seal(lock.body.lock_key, wrap.outer_info(), inner, kind=wrap.outer_kind())}
-    )
+    inner = seal(to.public_key, wrap.inner_info(), version.key(role), kind=wrap.inner_kind(), suite=to.suite)
+    outer_suite = Suite(lock.body.suite)
+    sealed = seal(lock.body.lock_key, wrap.outer_info(), inner, kind=wrap.outer_kind(), suite=outer_suite)
+    return empty.model_copy(update={"sealed": sealed})

@@ -24,7 +24,7 @@ from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordI
 from carnet_protocol.sealed_box import HEADER_SIZE
 from carnet_protocol.signing import split_jws
 from carnet_protocol.statements import KINDS, Compartment, Device, Grant, Identity, Recovery, Signed
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_protocol.tuples import (
     CompartmentLock,
     IdentityTuple,
@@ -111,7 +111,7 @@ def in_keyservice(tables: Tables) -> Iterator[Sealed]:
         yield seal_of_secret("record-lock", "keyservice.db.lock_seals", row["sealed_seed"], context)
     for row in tables["sealed_keys"]:
         info = sealed_compartment_key_info(
-            Suite.X25519_MLKEM768,
+            suite_of(row["sealed"]),
             compartment_statement=StatementHash(row["compartment_statement"]),
             grant=StatementHash(row["grant"]) if row["grant"] else None,
             reader_statement=StatementHash(row["reader_statement"]),
@@ -129,11 +129,11 @@ def in_statements(texts: Iterable[str]) -> Iterator[Sealed]:
             case Compartment(suite=suite, record=record, compartment=name, epoch=epoch):
                 info = compartment_name_info(Suite(suite), record=record, compartment=name, epoch=epoch)
                 yield seal_of_box("compartment-name", "statement.compartment", body.sealed_name, info)
-                info = readers_opening_info(Suite(suite), record=record, compartment=name, epoch=epoch)
+                info = readers_opening_info(suite_of(body.sealed_opening), record=record, compartment=name, epoch=epoch)
                 yield seal_of_box("readers-opening", "statement.compartment", body.sealed_opening, info)
             case Grant(record=record, id=grant_id, grantee_statement=grantee):
                 info = grant_note_info(
-                    Suite.X25519_MLKEM768, record=record, grant_id=grant_id.raw, grantee_statement=grantee
+                    suite_of(body.sealed_note), record=record, grant_id=grant_id.raw, grantee_statement=grantee
                 )
                 yield seal_of_box("grant-note", "statement.grant", body.sealed_note, info)
             case Device(identity=identity, device_key=key):
@@ -168,21 +168,23 @@ def in_home(home: Path) -> Iterator[Sealed]:
 
 
 def seal_of_box(seal: str, place: str, raw: bytes, info: bytes) -> Sealed:
-    """A sealed box: HPKE with X-Wing to the key pair of the 32-byte seed, behind a header."""
+    """A sealed box: HPKE to the key pair of the 32-byte seed, of the suite that the header says."""
 
     def open_(key: bytes) -> bytes | None:
-        return _quietly(lambda: open_message(raw[HEADER_SIZE:], _key_pair(key), info=info))
+        return _quietly(lambda: open_message(raw[HEADER_SIZE:], _key_pair(key, suite_of(raw)), info=info))
 
     return Sealed(seal, place, raw, open_, lambda other: seal_of_box(seal, place, other, info), is_box=True)
 
 
-def seal_of_message_to(seal: str, place: str, raw: bytes, info: bytes) -> Sealed:
-    """HPKE with X-Wing to the key pair of the 32-byte seed, without a header."""
+def seal_of_message_to(seal: str, place: str, raw: bytes, info: bytes, suite: Suite) -> Sealed:
+    """HPKE to the key pair of the 32-byte seed, without a header."""
 
     def open_(key: bytes) -> bytes | None:
-        return _quietly(lambda: open_message(raw, _key_pair(key), info=info))
+        return _quietly(lambda: open_message(raw, _key_pair(key, suite), info=info))
 
-    return Sealed(seal, place, raw, open_, lambda other: seal_of_message_to(seal, place, other, info), is_box=True)
+    return Sealed(
+        seal, place, raw, open_, lambda other: seal_of_message_to(seal, place, other, info, suite), is_box=True
+    )
 
 
 def seal_of_secret(seal: str, place: str, raw: bytes, context: bytes) -> Sealed:
@@ -222,6 +224,14 @@ def seal_of_capsule(raw: bytes, wrap: WrapTuple) -> Sealed:
     return replace(outer, version=wrap.identity, role=wrap.role.value, inside=inside)
 
 
+def suite_of(box: bytes) -> Suite:
+    """The suite in the header of a box; that of tests where somebody damaged it."""
+    try:
+        return Suite(int.from_bytes(box[6:8], "big"))
+    except ValueError:
+        return WRITE_SUITE
+
+
 def parse_statement(text: str) -> Signed[Any]:
     """The statement in `text`, of whatever kind its header says."""
     typ = json.loads(decode(text.partition(".")[0]))["typ"]
@@ -236,7 +246,12 @@ def decode(text: str) -> bytes:
 
 def _wrap(identity: IdentityTuple, row: Row, recipient: CompartmentLock | PersonalLock) -> WrapTuple:
     return WrapTuple(
-        identity, KeyRole(row["role"]), recipient, Suite(row["wrap_suite"]), StatementHash(row["lock_statement"])
+        identity,
+        KeyRole(row["role"]),
+        recipient,
+        Suite(row["inner_suite"]),
+        Suite(row["outer_suite"]),
+        StatementHash(row["lock_statement"]),
     )
 
 
@@ -245,8 +260,8 @@ def _is_list(raw: bytes) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _key_pair(key: bytes) -> KemPrivateKey:
-    return KemPrivateKey(key)
+def _key_pair(key: bytes, suite: Suite) -> KemPrivateKey:
+    return KemPrivateKey(key, suite)
 
 
 def _quietly(open_: Callable[[], bytes]) -> bytes | None:

@@ -23,7 +23,11 @@ def find_sealed(whole: WholeStory) -> dict[str, list[Sealed]]:
         *in_keyservice(read_tables(whole.root / "keyservice.sqlite")),
         *(one for name in whole.sessions() for one in in_home(whole.root / "homes" / name)),
         seal_of_message_to(
-            "device-pairing", "home.pairing-answer", whole.pairing_answer, _answer_info(whole.pairing_request)
+            "device-pairing",
+            "home.pairing-answer",
+            whole.pairing_answer,
+            _answer_info(whole.pairing_request),
+            whole.pairing_request.suite,
         ),
     ]
     by_seal: dict[str, list[Sealed]] = {}
@@ -69,7 +73,7 @@ def _own_keys(session: Session) -> Iterator[tuple[str, bytes]]:
     for held in body.account_keys:
         account_key = held.account_key
         yield "account key", account_key.reveal()
-        yield "account KEM key", account_key.derive_kem_key().seed()
+        yield "account KEM key", account_key.derive_kem_key(held.suite).seed()
         yield "device name key", account_key.derive_device_name_key()
         yield "keyring body key", account_key.derive_keyring_body_key()
         yield "local state key", account_key.derive_local_state_key()

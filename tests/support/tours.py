@@ -18,7 +18,6 @@ from carnet_server.deployment import Deployment
 from carnet_server.events.queries import load_page
 from carnet_server.writer import Writer
 from carnet_storage.names import make_object_name
-from carnet_vault.app import count_all
 from carnet_vault.capsules.decide import Place
 from carnet_vault.capsules.page import load_capsules
 from carnet_vault.deposits.queries import load_own
@@ -33,6 +32,7 @@ from carnet_vault.documents.queries import (
 )
 from carnet_vault.gc.collect import Collector
 from carnet_vault.gc.queries import note_orphans, take_orphans
+from carnet_vault.status import count_all
 from carnet_vault.tables import documents
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.parcels import Parcel, make_reseal, swap

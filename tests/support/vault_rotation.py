@@ -103,7 +103,8 @@ def swap_of(capsule: Capsule, sealed: bytes) -> OuterLockSwap:
         role=capsule.role,
         grant=None if capsule.personal is None else capsule.personal.grant,
         replaces=Sha256Digest.of(capsule.sealed),
-        wrap_suite=capsule.wrap_suite,
+        inner_suite=capsule.inner_suite,
+        outer_suite=capsule.outer_suite,
         sealed=sealed,
     )
 

@@ -42,6 +42,7 @@ from carnet_protocol.api import Accepted, DirectoryUpdate, OfficerUpdate, Server
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.requests import KeyId
 from carnet_protocol.statements import Grant, Purpose, Signed, TombstoneReason
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.officers.accept import enrol_officer
 from tests.support.client import PASSPHRASE, ClientWorld
@@ -90,9 +91,9 @@ class WholeStory:
         return {str(name): log.getvalue().encode() for name, log in self.world.logs.items()}
 
 
-def tell(folder: Path) -> Iterator[WholeStory]:
-    """Tell the story in the empty `folder`; both servers run until the generator is closed."""
-    yield from tell_in(ClientWorld.make(folder), folder)
+def tell(folder: Path, suite: Suite = WRITE_SUITE) -> Iterator[WholeStory]:
+    """Tell the story in the empty `folder`; both servers, which write `suite`, run until the generator is closed."""
+    yield from tell_in(ClientWorld.make(folder, suite=suite), folder)
 
 
 def tell_in(world: ClientWorld, folder: Path) -> Iterator[WholeStory]:
@@ -156,7 +157,7 @@ def _pair(story: Story, name: str) -> tuple[Session, PairingRequest, bytes, byte
     world = story.world
     home = world.home("tablet")
     request = request_pairing(home, world.own.card, passphrase=PASSPHRASE, clock=world.clock)
-    seed = _derive_pairing_keys(_open_pairing(home, PASSPHRASE)[1])[1].seed()
+    seed = _derive_pairing_keys(_open_pairing(home, PASSPHRASE)[1], request.suite)[1].seed()
     answer = approve_device(story.alice, request, name=name)
     tablet = join(home, answer, passphrase=PASSPHRASE, **world.options())
     return tablet, request, seed, answer

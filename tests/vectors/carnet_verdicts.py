@@ -12,10 +12,18 @@ from carnet import keyring_file, pairing, recovery
 from carnet.boxes import open_device_name
 from carnet.capsules import open_inner
 from carnet.compartments import commit_to_readers
-from carnet.content import CommitmentKey, ContentKey, MetadataKey, SealedContent, open_bytes, open_metadata
+from carnet.content import (
+    CommitmentKey,
+    ContentKey,
+    MetadataKey,
+    SealedContent,
+    open_bytes,
+    open_metadata,
+)
 from carnet.content.commitment import commit_leaf, commit_metadata, commit_plaintext
 from carnet.content.padding import padded_document_size
 from carnet.documents.metadata import parse_committed
+from carnet.documents.versions import Version, _verify_reseal
 from carnet.home import Home
 from carnet.keys import AccountKey, DeviceSecret, RecoverySecret
 from carnet.people import verify_bundle
@@ -25,7 +33,7 @@ from carnet.slots import derive_passphrase_slot_key, open_slot
 from carnet_keyservice.sealing import Secret, open_at_rest, open_lock_key
 from carnet_protocol import labels, layout, tuples
 from carnet_protocol.answers import verify_answer
-from carnet_protocol.api import PersonBundle, RecoveryView
+from carnet_protocol.api import Capsule, PersonBundle, RecoveryView
 from carnet_protocol.authority import verify_attestation, verify_person
 from carnet_protocol.encoding import pack, parse_base64url, parse_canonical_json
 from carnet_protocol.errors import MalformedError
@@ -127,7 +135,7 @@ def _attestation(given: Given) -> dict[str, Any]:
     return {}
 
 
-def _wrap(coordinates: Given) -> WrapTuple:
+def _wrap(coordinates: Given, inner_suite: Suite, outer_suite: Suite) -> WrapTuple:
     identity = IdentityTuple(
         parse_suite(coordinates["suite"]),
         RecordId.parse(coordinates["record"]),
@@ -147,20 +155,20 @@ def _wrap(coordinates: Given) -> WrapTuple:
             StatementHash.parse(coordinates["grantee_statement"]),
         )
     lock = StatementHash.parse(coordinates.get("lock_statement", b64(bytes(32))))
-    return WrapTuple(identity, KeyRole(coordinates["role"]), recipient, Suite.X25519_MLKEM768, lock)
+    return WrapTuple(identity, KeyRole(coordinates["role"]), recipient, inner_suite, outer_suite, lock)
 
 
 def _sealed_box(given: Given) -> dict[str, Any]:
     kind, at = BoxKind(given["kind"]), given["coordinates"]
-    suite = Suite.X25519_MLKEM768
+    suite = Suite(given["suite"])
     size = 32
     match kind:
         case BoxKind.INNER_LOCK | BoxKind.PERSONAL_INNER_LOCK:
-            info = _wrap(at).inner_info()
+            info = _wrap(at, suite, suite).inner_info()
         case BoxKind.OUTER_LOCK | BoxKind.PERSONAL_OUTER_LOCK:
             # The key service's own code: it alone takes off outer locks.
-            lock = open_lock_key(Secret(_raw(given["seed"])))
-            return {"plaintext": b64(lock.open_outer_lock(_wrap(at), _raw(given["box"])))}
+            lock, wrap = open_lock_key(Secret(_raw(given["seed"])), suite), _wrap(at, Suite(at["inner_suite"]), suite)
+            return {"plaintext": b64(lock.open_outer_lock(wrap, _raw(given["box"])))}
         case BoxKind.SEALED_COMPARTMENT_KEY:
             info = tuples.sealed_compartment_key_info(
                 suite,
@@ -185,17 +193,19 @@ def _sealed_box(given: Given) -> dict[str, Any]:
                 grantee_statement=StatementHash.parse(at["grantee_statement"]),
             )
             size = NOTE_SIZE
-    key = KemPrivateKey(_raw(given["seed"]))
+    key = KemPrivateKey(_raw(given["seed"]), suite)
     return {"plaintext": b64(open_box(kind, _raw(given["box"]), plaintext_size=size, private_key=key, info=info))}
 
 
 def _capsule(given: Given) -> dict[str, Any]:
-    wrap = _wrap(given["coordinates"])
-    lock = open_lock_key(Secret(_raw(given["lock_seed"])))
+    inner_suite, outer_suite = Suite(given["compartment_suite"]), Suite(given["lock_suite"])
+    wrap = _wrap(given["coordinates"], Suite(given["coordinates"]["inner_suite"]), outer_suite)
+    lock = open_lock_key(Secret(_raw(given["lock_seed"])), outer_suite)
     inner = lock.open_outer_lock(wrap, _raw(given["capsule"]))
-    if len(inner) != inner_size(wrap.wrap_suite):
+    if len(inner) != inner_size(wrap.inner_suite):
         raise AssertionError("internal: an inner lock of another size")
-    return {"key": b64(open_inner(inner, wrap, private_key=KemPrivateKey(_raw(given["compartment_seed"]))))}
+    compartment_key = KemPrivateKey(_raw(given["compartment_seed"]), inner_suite)
+    return {"key": b64(open_inner(inner, wrap, private_key=compartment_key))}
 
 
 def _padding(given: Given) -> dict[str, Any]:
@@ -207,19 +217,19 @@ def _shake(size: int) -> bytes:
 
 
 def _plaintext_commitment(given: Given) -> dict[str, Any]:
-    suite, key, plaintext = Suite.X25519_MLKEM768, CommitmentKey(_raw(given["key"])), _shake(given["size"])
+    suite, key, plaintext = Suite(given["suite"]), CommitmentKey(_raw(given["key"])), _shake(given["size"])
     starts = range(0, max(1, len(plaintext)), 1 << 20)
     leaves = [commit_leaf(suite, key, memoryview(plaintext)[start : start + (1 << 20)]) for start in starts]
     return {"commitment": b64(commit_plaintext(suite, key, true_size=given["size"], leaf_commitments=leaves))}
 
 
 def _metadata_commitment(given: Given) -> dict[str, Any]:
-    commitment = commit_metadata(Suite.X25519_MLKEM768, CommitmentKey(_raw(given["key"])), given["metadata"].encode())
+    commitment = commit_metadata(Suite(given["suite"]), CommitmentKey(_raw(given["key"])), given["metadata"].encode())
     return {"commitment": b64(commitment)}
 
 
 def _content_digest(given: Given) -> dict[str, Any]:
-    suite, size = Suite.X25519_MLKEM768, given["ciphertext_size"]
+    suite, size = Suite(given["suite"]), given["ciphertext_size"]
     ciphertext = memoryview(_shake(size))
     ranges = [layout.leaf_range(size, leaf) for leaf in range(layout.leaf_count(size))]
     leaves = b"".join(layout.leaf_digest(suite, ciphertext[start:end]) for start, end in ranges)
@@ -238,20 +248,23 @@ def _version(given: Given) -> dict[str, Any]:
     person = verify_bundle(body.author, PersonBundle.model_validate(given["person"]))
     manifest.verify(person.device_key(body.device, at=body.created_at))
     identity = body.identity_tuple()
+    reseal = None if given["reseal"] is None else _verify_reseal(given["reseal"], manifest, person)
+    no_capsule = Capsule.model_construct()  # both locks are off already
+    version = Version(manifest, reseal, _raw(given["metadata"]), no_capsule, filings=())
     metadata = parse_committed(
         open_metadata(
-            _raw(given["metadata"]),
-            digest=body.metadata_digest,
+            version.metadata,
+            digest=version.metadata_digest,
             metadata_key=MetadataKey(_raw(given["metadata_key"])),
             context=identity.metadata_context(),
         ),
         body,
     )
     sealed = SealedContent(
-        suite=body.suite,
+        suites=version.content_suites,
         true_size=metadata.size,
-        ciphertext_size=body.ciphertext_size,
-        digest=body.digest,
+        ciphertext_size=version.ciphertext_size,
+        digest=version.digest,
         leaf_digests=_raw(given["leaf_list"]),
         plaintext_commitment=body.plaintext_commitment,
     )
@@ -301,10 +314,10 @@ def _keyring(given: Given) -> dict[str, Any]:
 
 
 def _device_pairing(given: Given) -> dict[str, Any]:
-    device, kem_key = pairing._derive_pairing_keys(AccountKey(_raw(given["pairing_secret"])))
     if given["request"] != given["request"].strip():
         raise MalformedError("a request has no white space")
     request = pairing.PairingRequest.parse(given["request"])
+    device, kem_key = pairing._derive_pairing_keys(AccountKey(_raw(given["pairing_secret"])), request.suite)
     if request.device_key != device.public_key or request.kem_key != kem_key.public_key:
         raise MalformedError("another request than the one of the secret")
     plaintext = open_message(_raw(given["answer"]), kem_key, info=pairing._answer_info(request))

@@ -24,17 +24,34 @@ from blake3 import blake3
 from cryptography.cobblestone import Cobblestone256Decryptor
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM1024PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
+from cryptography.hazmat.primitives.hpke import (
+    AEAD,
+    KDF,
+    KEM,
+    MLKEM768X25519PrivateKey,
+    MLKEM1024P384PrivateKey,
+    Suite,
+)
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mnemonic import Mnemonic
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_core_ed25519_is_valid_point
 from nacl.exceptions import CryptoError
 
 Given = dict[str, Any]
-HPKE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+PrivateKey = MLKEM768X25519PrivateKey | MLKEM1024P384PrivateKey
+# keys.md, "Suites": public key and `enc` of the KEM, content digest and commitment
+HPKE: Final = {
+    1: Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM),
+    2: Suite(KEM.MLKEM1024_P384, KDF.HKDF_SHA384, AEAD.AES_256_GCM),
+}
+KEY_SIZE: Final = {1: 1216, 2: 1665}
+ENC_SIZE: Final = {1: 1120, 2: 1665}
+DIGEST_SIZE: Final = {1: 32, 2: 48}
 MAX_TIME: Final = 253402300799
 DAY: Final = 86400
 
@@ -138,25 +155,34 @@ def open_secret(key: bytes, sealed: bytes, associated: bytes) -> bytes:
         raise Refused("a secret does not open") from error
 
 
-def private_key(seed: bytes) -> MLKEM768X25519PrivateKey:
-    """keys.md, "Suites": X-Wing."""
-    expanded = hashlib.shake_256(seed).digest(96)
-    return MLKEM768X25519PrivateKey(
-        MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), X25519PrivateKey.from_private_bytes(expanded[64:])
-    )
+def key_pair(seed: bytes, suite: int) -> tuple[PrivateKey, bytes]:
+    """keys.md, "Suites": a seed's private key, and the bytes of its public key."""
+    expanded = hashlib.shake_256(seed).digest(96 if suite == 1 else 112)
+    if suite == 1:
+        small, x25519 = (
+            MLKEM768PrivateKey.from_seed_bytes(expanded[:64]),
+            X25519PrivateKey.from_private_bytes(expanded[64:]),
+        )
+        public = small.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
+        return MLKEM768X25519PrivateKey(small, x25519), public
+    try:
+        p384 = derive_private_key(int.from_bytes(expanded[64:], "big"), SECP384R1())
+    except ValueError as error:
+        raise Refused("a seed that gives no scalar") from error
+    large = MLKEM1024PrivateKey.from_seed_bytes(expanded[:64])
+    point = p384.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return MLKEM1024P384PrivateKey(large, p384), large.public_key().public_bytes_raw() + point
 
 
-def public_key(seed: bytes) -> bytes:
-    """The 1216 bytes of an X-Wing public key."""
-    expanded = hashlib.shake_256(seed).digest(96)
-    mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64]).public_key().public_bytes_raw()
-    return mlkem + X25519PrivateKey.from_private_bytes(expanded[64:]).public_key().public_bytes_raw()
+def public_key(seed: bytes, suite: int) -> bytes:
+    """The public key of a seed."""
+    return key_pair(seed, suite)[1]
 
 
-def open_hpke(seed: bytes, sealed: bytes, info: bytes) -> bytes:
+def open_hpke(seed: bytes, suite: int, sealed: bytes, info: bytes) -> bytes:
     """HPKE base mode, single shot."""
     try:
-        return HPKE.decrypt(sealed, private_key(seed), info)
+        return HPKE[suite].decrypt(sealed, key_pair(seed, suite)[0], info)
     except (InvalidTag, ValueError) as error:
         raise Refused("a box does not open") from error
 
@@ -167,7 +193,7 @@ HASH, ID16 = "hash", "id16"
 FIELDS: Final[dict[str, dict[str, str]]] = {
     "identity": {
         "suite": "suite", "role": "patient practitioner", "serial": "int0", "founding": "hash?", "previous": "hash?",
-        "root_key": "key", "account_kem_key": "b1216", "recovery_commitment": HASH, "issued_at": "time",
+        "root_key": "key", "account_kem_key": "kem", "recovery_commitment": HASH, "issued_at": "time",
     },
     "device": {
         "identity": HASH, "device_key": "key", "enrolled_by": "hash?", "sealed_name": "b104", "issued_at": "time",
@@ -188,7 +214,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "succession": {"predecessor": HASH, "successor": HASH, "successor_statement": HASH, "issued_at": "time"},
     "compartment": {
         "record": HASH, "compartment": ID16, "epoch": "int1", "previous": "hash?", "suite": "suite",
-        "compartment_key": "b1216", "sealed_name": "b1272", "readers_commitment": HASH, "sealed_opening": "b1176",
+        "compartment_key": "kem", "sealed_name": "name", "readers_commitment": HASH, "sealed_opening": "box32",
         "keyservice": HASH, "device": HASH, "issued_at": "time",
     },
     "closing": {
@@ -196,7 +222,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "issued_at": "time",
     },
     "lock": {
-        "record": HASH, "version": "int1", "suite": "suite", "lock_key": "b1216", "previous": "hash?",
+        "record": HASH, "version": "int1", "suite": "suite", "lock_key": "kem", "previous": "hash?",
         "keyservice": HASH, "issued_at": "time", "expires": "time",
     },
     "filing": {
@@ -206,8 +232,8 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "erasure": {"record": HASH, "vault": HASH, "keyservice": HASH, "issued_at": "time"},
     "manifest": {
         "suite": "suite", "record": HASH, "document": HASH, "document_salt": HASH, "version": "int1", "author": HASH,
-        "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "b32", "ciphertext_size": "size",
-        "metadata_digest": HASH, "plaintext_commitment": "b32", "metadata_commitment": "b32",
+        "device": HASH, "grant": "hash?", "previous": "hash?", "digest": "digest", "ciphertext_size": "size",
+        "metadata_digest": HASH, "plaintext_commitment": "digest", "metadata_commitment": "digest",
         "created_at": "time",
     },
     "tombstone": {
@@ -215,7 +241,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "reason": "misfiled error patient-request", "issued_at": "time",
     },
     "reseal": {
-        "record": HASH, "manifest": HASH, "serial": "int1", "previous": "hash?", "suite": "suite", "digest": "b32",
+        "record": HASH, "manifest": HASH, "serial": "int1", "previous": "hash?", "suite": "suite", "digest": "digest",
         "ciphertext_size": "size", "metadata_digest": HASH, "device": HASH, "issued_at": "time",
     },
     "grant": {
@@ -223,12 +249,13 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         "permission": "read deposit", "compartments": "ids256", "documents": "hashes256", "not_before": "time",
         "expires": "time",
         "purpose": "treatment consultation emergency diagnostics dispensing second-opinion administration",
-        "sealed_note": "b1400", "vault": HASH, "keyservice": HASH, "device": HASH, "issued_at": "time",
+        "sealed_note": "box256", "vault": HASH, "keyservice": HASH, "device": HASH, "issued_at": "time",
     },
     "revocation": {"record": HASH, "grant_id": ID16, "grant": HASH, "device": HASH, "issued_at": "time"},
     "service-card": {
         "card_key": "key", "serial": "int1", "name": "text", "vault": "server", "keyservice": "server",
-        "registrars": "keys", "witnesses": "witnesses", "suite_floor": "suite", "issued_at": "time",
+        "registrars": "keys", "witnesses": "witnesses", "suite_floor": "code", "write_suite": "code",
+        "issued_at": "time",
     },
     "receipt": {"server": HASH, "index": "int0", "time": "time", "leaf": HASH},
     "rotation-report": {
@@ -254,9 +281,11 @@ def check_field(value: Any, form: str) -> None:
         need(form != "key" or crypto_core_ed25519_is_valid_point(data), "a key that is no point of the group")
     elif re.fullmatch("b[0-9]+", form):
         unb64(value, int(form[1:]))
-    elif form in {"int0", "int1", "time", "suite", "size"}:
-        low = {"int0": 0, "int1": 1, "time": 0, "suite": 1, "size": 16472}[form]
-        high = {"time": MAX_TIME, "suite": 1}.get(form, 2**53 - 1)
+    elif re.fullmatch("box[0-9]+", form):  # sealed to a key that the statement does not name, of any suite
+        need(len(unb64(value)) in {box_size(suite, int(form[3:])) for suite in ENC_SIZE}, "a box")
+    elif form in {"int0", "int1", "time", "suite", "code", "size"}:
+        low = {"int0": 0, "int1": 1, "time": 0, "suite": 1, "code": 1, "size": 16472}[form]
+        high = {"time": MAX_TIME, "suite": 2, "code": 65535}.get(form, 2**53 - 1)
         need(isinstance(value, int) and not isinstance(value, bool) and low <= value <= high, "an integer")
     elif form == "text":
         need(isinstance(value, str) and 1 <= len(value) <= 200 and is_shown(value), "a text")
@@ -312,6 +341,15 @@ def check_origin(origin: Any) -> None:
     need(parts.scheme == "https" or parts.hostname in {"127.0.0.1", "::1", "localhost"}, "plain http")
 
 
+def resolve(form: str, body: Given) -> str:
+    """The form of a field whose size is that of the statement's suite."""
+    if form == "kem":
+        return f"b{KEY_SIZE[body['suite']]}"
+    if form == "digest":
+        return f"b{DIGEST_SIZE[body['suite']]}"
+    return f"b{box_size(body['suite'], 128)}" if form == "name" else form
+
+
 def parse_statement(text: str, kind: str) -> Given:
     """The payload of a statement of `kind`, its signature not yet checked."""
     need(text.isascii() and len(text) <= 65536, "too long")
@@ -321,8 +359,10 @@ def parse_statement(text: str, kind: str) -> Given:
     unb64(parts[2], 64)
     body = uncanonical(unb64(parts[1]))
     need(set(body) == set(FIELDS[kind]), "members")
+    if "suite" in FIELDS[kind]:
+        check_field(body["suite"], "suite")
     for name, form in FIELDS[kind].items():
-        check_field(body[name], form)
+        check_field(body[name], resolve(form, body))
     check_rules(kind, body)
     return body
 
@@ -364,6 +404,7 @@ def check_rules(kind: str, body: Given) -> None:
         keys = [body["card_key"], *body["registrars"], *(witness["key"] for witness in body["witnesses"])]
         keys += [body[server][name] for server in ("vault", "keyservice") for name in ("key", "log_key")]
         need(len(set(keys)) == len(keys), "one key twice")
+        need(body["write_suite"] >= body["suite_floor"], "written below the floor")
 
 
 def verify_statement(text: str, key: bytes) -> None:
@@ -491,12 +532,17 @@ def check_attestation(given: Given) -> Given:
 
 # keys.md, "Sealed boxes"
 
-PLAIN: Final = {1: 32, 2: 1176, 3: 32, 4: 32, 5: 1176, 6: 128, 7: 32, 8: 256}
+PLAIN: Final = {1: 32, 3: 32, 4: 32, 6: 128, 7: 32, 8: 256}
+
+
+def box_size(suite: int, plaintext: int) -> int:
+    """Bytes of a box around `plaintext` bytes."""
+    return 8 + ENC_SIZE[suite] + plaintext + 16
 
 
 def identity_tuple(at: Given) -> bytes:
     """keys.md, "What is bound where"."""
-    need(at["suite"] == 1, "an unknown suite")
+    need(at["suite"] in {1, 2}, "an unknown suite")
     names = ("suite", "record", "document", "version", "author")
     values = [at[name] if isinstance(at[name], int) else unb64(at[name], 32) for name in names]
     return pack("carnet/v1/identity-tuple", *values)
@@ -531,12 +577,14 @@ def box_info(kind: int, header: bytes, at: Given) -> bytes:
     return pack(f"carnet/v1/{label}", header, *fields)
 
 
-def open_box(kind: int, seed: bytes, box: bytes, at: Given) -> bytes:
-    """Check the header in the order given, then open."""
+def open_box(kind: int, seed: bytes, suite: int, box: bytes, at: Given) -> bytes:
+    """Check the header in the order given, then open with the key of `seed`, which is one of `suite`."""
     need(len(box) >= 8 and box[:4] == b"CRNT", "magic")
-    need(box[4] == kind and box[5] == 1 and box[6:8] == b"\0\1", "kind, version or suite")
-    need(len(box) == 8 + 1120 + PLAIN[kind] + 16, "length")
-    return open_hpke(seed, box[8:], box_info(kind, box[:8], at))
+    need(box[4] == kind and box[5] == 1, "kind or version")
+    need(int.from_bytes(box[6:8], "big") == suite, "another suite than that of the key")
+    plain = PLAIN[kind] if kind in PLAIN else box_size(at["inner_suite"], 32) if at["inner_suite"] in ENC_SIZE else -1
+    need(len(box) == box_size(suite, plain), "length")
+    return open_hpke(seed, suite, box[8:], box_info(kind, box[:8], at))
 
 
 # document.md
@@ -557,30 +605,40 @@ def padme(size: int, floor: int) -> int:
     return (size + mask) & ~mask
 
 
-def leaf_list(ciphertext: bytes) -> bytes:
+def D(suite: int, data: bytes) -> bytes:  # noqa: N802  the specification's name
+    """document.md, "Digest"."""
+    return blake3(data).digest() if suite == 1 else hashlib.sha384(data).digest()
+
+
+def K(suite: int, key: bytes, data: bytes) -> bytes:  # noqa: N802  the specification's name
+    """document.md, "Commitments"."""
+    return blake3(data, key=key).digest() if suite == 1 else hmac.digest(key, data, "sha384")
+
+
+def leaf_list(suite: int, ciphertext: bytes) -> bytes:
     """document.md, "Digest"."""
     chunks, rest = divmod(len(ciphertext) - 56, 16400)
     need(chunks >= 0 and rest >= 16, "an impossible size")
     count = max(1, -(-(chunks * 16384 + rest - 16) // 2**20))
     edges = [0, *(56 + number * 1049600 for number in range(1, count)), len(ciphertext)]
-    return b"".join(blake3(b"\0" + ciphertext[edges[i] : edges[i + 1]]).digest() for i in range(count))
+    return b"".join(D(suite, b"\0" + ciphertext[edges[i] : edges[i + 1]]) for i in range(count))
 
 
-def content_digest(size: int, leaves: bytes) -> bytes:
+def content_digest(suite: int, size: int, leaves: bytes) -> bytes:
     """The root over the leaf list."""
-    return blake3(b"\1" + size.to_bytes(8, "big") + leaves).digest()
+    return D(suite, b"\1" + size.to_bytes(8, "big") + leaves)
 
 
-def plaintext_commitment(key: bytes, plaintext: bytes) -> bytes:
+def plaintext_commitment(suite: int, key: bytes, plaintext: bytes) -> bytes:
     """document.md, "Commitments"."""
     leaves = [plaintext[start : start + 2**20] for start in range(0, len(plaintext), 2**20)] or [b""]
-    hashed = b"".join(blake3(b"\0" + leaf, key=key).digest() for leaf in leaves)
-    return blake3(b"\1" + len(plaintext).to_bytes(8, "big") + hashed, key=key).digest()
+    hashed = b"".join(K(suite, key, b"\0" + leaf) for leaf in leaves)
+    return K(suite, key, b"\1" + len(plaintext).to_bytes(8, "big") + hashed)
 
 
-def metadata_commitment(key: bytes, metadata: bytes) -> bytes:
+def metadata_commitment(suite: int, key: bytes, metadata: bytes) -> bytes:
     """document.md, "Commitments"."""
-    return blake3(b"\2" + metadata, key=key).digest()
+    return K(suite, key, b"\2" + metadata)
 
 
 def decrypt(key: bytes, context: bytes, ciphertext: bytes) -> bytes:
@@ -598,7 +656,7 @@ METADATA: Final = {
 }  # fmt: skip
 
 
-def parse_metadata(data: bytes, commitment: str) -> Given:
+def parse_metadata(data: bytes, suite: int, commitment: str) -> Given:
     """document.md, "Metadata"."""
     length = int.from_bytes(data[:4], "big")
     need(4 + length <= len(data) == max(1024, padme(4 + length, 1024)), "the metadata's size")
@@ -623,7 +681,7 @@ def parse_metadata(data: bytes, commitment: str) -> Given:
         need(isinstance(name, str) and 1 <= len(name.encode()) <= 255 and name not in {".", ".."}, "file name")
         need(name.isprintable() and "/" not in name and "\\" not in name, "file name")
     need(body["comment"] is None or (isinstance(body["comment"], str) and len(body["comment"]) <= 2000), "comment")
-    committed = metadata_commitment(unb64(body["commitment_key"], 32), data[4 : 4 + length])
+    committed = metadata_commitment(suite, unb64(body["commitment_key"], 32), data[4 : 4 + length])
     need(b64(committed) == commitment, "the author's commitment to the metadata")
     return body
 
@@ -640,17 +698,17 @@ def open_version(person: Person, given: Given, reseal: Given | None = None) -> t
     bound = identity_tuple(manifest)
     key = unb64(given["metadata_key"], 32)
     padded_metadata = decrypt(key, pack("carnet/v1/metadata-context", bound), metadata)
-    body = parse_metadata(padded_metadata, manifest["metadata_commitment"])
+    body = parse_metadata(padded_metadata, manifest["suite"], manifest["metadata_commitment"])
     padded = padded_size(body["size"])
     size = 56 + padded + 16 * (padded // 16384 + 1)
     need(size == len(ciphertext) == now["ciphertext_size"], "the ciphertext's size")
     leaves = unb64(given["leaf_list"])
-    need(b64(content_digest(size, leaves)) == now["digest"], "the leaf list")
-    need(leaf_list(ciphertext) == leaves, "a leaf")
+    need(b64(content_digest(now["suite"], size, leaves)) == now["digest"], "the leaf list")
+    need(leaf_list(now["suite"], ciphertext) == leaves, "a leaf")
     plaintext = decrypt(unb64(given["content_key"], 32), pack("carnet/v1/content-context", bound), ciphertext)
     need(not any(plaintext[body["size"] :]), "the padding")
     plaintext = plaintext[: body["size"]]
-    committed = plaintext_commitment(unb64(body["commitment_key"]), plaintext)
+    committed = plaintext_commitment(manifest["suite"], unb64(body["commitment_key"]), plaintext)
     need(b64(committed) == manifest["plaintext_commitment"], "the author's commitment")
     return manifest, plaintext, body
 
@@ -659,19 +717,25 @@ def open_version(person: Person, given: Given, reseal: Given | None = None) -> t
 
 
 def verdict_sealed_box(given: Given) -> Given:
-    return {"plaintext": b64(open_box(given["kind"], unb64(given["seed"]), unb64(given["box"]), given["coordinates"]))}
+    seed, box = unb64(given["seed"]), unb64(given["box"])
+    return {"plaintext": b64(open_box(given["kind"], seed, given["suite"], box, given["coordinates"]))}
 
 
 def verdict_capsule(given: Given) -> Given:
-    inner = open_box(2, unb64(given["lock_seed"]), unb64(given["capsule"]), given["coordinates"])
-    return {"key": b64(open_box(1, unb64(given["compartment_seed"]), inner, given["coordinates"]))}
+    at, inner_suite, outer_suite = given["coordinates"], given["compartment_suite"], given["lock_suite"]
+    need(at["inner_suite"] == inner_suite, "another suite than that of the compartment key")
+    inner = open_box(2, unb64(given["lock_seed"]), outer_suite, unb64(given["capsule"]), at)
+    return {"key": b64(open_box(1, unb64(given["compartment_seed"]), inner_suite, inner, at))}
 
 
 def verdict_version(given: Given) -> Given:
     author = parse_statement(given["manifest"], "manifest")["author"]
     bundle = given["person"]
     person = Person(author, bundle["identities"], bundle["devices"], bundle["removals"])
-    _, content, metadata = open_version(person, given)
+    reseal = None
+    if given["reseal"] is not None:
+        reseal = check_reseal(given["reseal"], given["manifest"], person)
+    _, content, metadata = open_version(person, given, reseal)
     return {"content": b64(content), "metadata": metadata}
 
 
@@ -717,7 +781,10 @@ def verdict_recovery(given: Given) -> Given:
     keys = [key]
     while True:
         seed = hkdf(key, b"carnet/v1/account/kem-seed")
-        need(b64(public_key(seed)) == person.statements[name]["account_kem_key"], "another account key")
+        need(
+            b64(public_key(seed, person.statements[name]["suite"])) == person.statements[name]["account_kem_key"],
+            "another account key",
+        )
         previous = person.statements[name]["previous"]
         if previous is None or name not in recoveries or recoveries[name]["sealed_previous"] is None:
             return {"account_keys": [b64(item) for item in keys]}
@@ -777,10 +844,14 @@ def verdict_device_pairing(given: Given) -> Given:
     device_key = device.public_key().public_bytes_raw()
     seed = hkdf(secret, b"carnet/v1/device-pairing/kem-seed")
     request = uncanonical(given["request"].encode())
-    need(request.get("format") == "carnet.device-request.v1", "format")
-    need((request["device_key"], request["kem_key"]) == (b64(device_key), b64(public_key(seed))), "another request")
+    need(set(request) == {"device_key", "format", "kem_key", "suite"}, "members")
+    need(request["format"] == "carnet.device-request.v1", "format")
+    suite = request["suite"]
+    check_field(suite, "suite")
+    kem_key = b64(public_key(seed, suite))
+    need((request["device_key"], request["kem_key"]) == (b64(device_key), kem_key), "another request")
     digest = hashlib.sha256(given["request"].encode()).digest()
-    answer = uncanonical(open_hpke(seed, unb64(given["answer"]), pack("carnet/v1/device-pairing", digest)))
+    answer = uncanonical(open_hpke(seed, suite, unb64(given["answer"]), pack("carnet/v1/device-pairing", digest)))
     need(set(answer) == {"account_keys", "card_key", "format", "person"}, "members")
     need(answer["card_key"] == given["card_key"], "another deployment's card")
     need(answer["format"] == "carnet.device-answer.v1" and bool(answer["account_keys"]), "an empty answer")
@@ -791,8 +862,10 @@ def verdict_device_pairing(given: Given) -> Given:
     need(bool(mine) and mine[0] not in person.void, "this device is not enrolled")
     for entry in answer["account_keys"]:
         need(entry["statement"] in person.statements, "another's statement")
-        made = public_key(hkdf(unb64(entry["key"], 32), b"carnet/v1/account/kem-seed"))
-        need(b64(made) == person.statements[entry["statement"]]["account_kem_key"], "another's account key")
+        statement = person.statements[entry["statement"]]
+        need(entry["suite"] == statement["suite"], "another suite")
+        made = public_key(hkdf(unb64(entry["key"], 32), b"carnet/v1/account/kem-seed"), entry["suite"])
+        need(b64(made) == statement["account_kem_key"], "another's account key")
     need(answer["account_keys"][-1]["statement"] == person.current, "the newest account key")
     return {"code": short_code(digest), "identity": identity, "account_keys": answer["account_keys"]}
 
@@ -891,8 +964,9 @@ def verdict_event(given: Given) -> Given:
 
 
 def verdict_digest(given: Given) -> Given:
-    leaves = leaf_list(shake(given["ciphertext_size"]))
-    return {"leaf_list": b64(leaves), "digest": b64(content_digest(given["ciphertext_size"], leaves))}
+    suite, size = given["suite"], given["ciphertext_size"]
+    leaves = leaf_list(suite, shake(size))
+    return {"leaf_list": b64(leaves), "digest": b64(content_digest(suite, size, leaves))}
 
 
 def verdict_document_id(given: Given) -> Given:
@@ -928,10 +1002,10 @@ VERDICTS: Final[dict[str, Callable[[Given], Given]]] = {
     "padding": lambda given: {"padded": padded_size(given["size"])},
     "person": verdict_person,
     "metadata-commitment": lambda given: {
-        "commitment": b64(metadata_commitment(unb64(given["key"]), given["metadata"].encode()))
+        "commitment": b64(metadata_commitment(given["suite"], unb64(given["key"]), given["metadata"].encode()))
     },
     "plaintext-commitment": lambda given: {
-        "commitment": b64(plaintext_commitment(unb64(given["key"]), shake(given["size"]))),
+        "commitment": b64(plaintext_commitment(given["suite"], unb64(given["key"]), shake(given["size"])))
     },
     "readers-commitment": verdict_readers,
     "recovery": verdict_recovery,
@@ -1013,10 +1087,15 @@ def read_reseal(place: Path, patient: Person) -> Given | None:
     """document.md, "Reading", step 4."""
     if not (place / "reseal.jws").is_file():
         return None
-    text = (place / "reseal.jws").read_text("ascii")
-    body = parse_statement(text, "reseal")
+    return check_reseal((place / "reseal.jws").read_text("ascii"), (place / "manifest.jws").read_text("ascii"), patient)
+
+
+def check_reseal(text: str, manifest: str, patient: Person) -> Given:
+    """A reseal of `manifest` by `patient`."""
+    body, author = parse_statement(text, "reseal"), parse_statement(manifest, "manifest")
     verify_statement(text, patient.unremoved_key(body["device"], body["issued_at"]))
-    need(body["manifest"] == statement_hash((place / "manifest.jws").read_text("ascii")), "another manifest's reseal")
+    need(body["manifest"] == statement_hash(manifest), "another manifest's reseal")
+    need(body["record"] == author["record"] and body["suite"] >= author["suite"], "an older suite than the manifest's")
     return body
 
 

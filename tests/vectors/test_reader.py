@@ -74,10 +74,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     deposit_small(story.alice, access, [new])
     reseal_version(story.alice, access, story.result, version=1)
-    handed_over, _ = hand_over(story.lab, fetch_own(story.mallory).current, story.secrets["lab"])
+    files: list[bytes] = []
+    hand_over(story.lab, fetch_own(story.mallory).current, story.secrets["lab"], store=files.append)
     world.clock.now += 60
     world.attest(story.mallory, succeeds=story.lab.identity)
-    take_over(story.mallory, handed_over)
+    take_over(story.mallory, files[0])
     theirs = open_access(story.mallory, story.alice.record, story.deposit_grant.hash)
     put_document(story.mallory, theirs, folder, "of the successor", compartment="laboratory")
     export_record(story.alice, folder / "exported")

@@ -11,9 +11,11 @@ from cryptography.hazmat.bindings._rust import openssl
 
 from carnet.errors import DecryptionError
 from carnet.sealing import KemPrivateKey, PassphraseCost, derive_key, open_secret, stretch_passphrase
+from carnet_keyservice.sealing import Secret, open_lock_key
 from carnet_protocol.errors import SignatureError
 from carnet_protocol.ids import Ed25519PublicKey
 from carnet_protocol.signing import Signer, verify
+from carnet_protocol.suites import Suite
 from tests.vectors import deterministic
 
 SHARED = Path(__file__).parents[3] / "shared" / "vectors"
@@ -94,32 +96,60 @@ def test_argon2id_of_the_reference_program() -> None:
 def test_x_wing_of_the_draft() -> None:
     cases = _load(SHARED / "xwing" / "spec" / "test-vectors.json")
     for case in cases:
-        private_key = KemPrivateKey(bytes.fromhex(case["sk"]))
+        private_key = KemPrivateKey(bytes.fromhex(case["sk"]), Suite.X25519_MLKEM768)
         assert private_key.public_key.hex() == case["pk"]
-        assert deterministic.kem_public_key(private_key.seed()).hex() == case["pk"]
-        shared, enc = deterministic._encapsulate(bytes.fromhex(case["pk"]), bytes.fromhex(case["eseed"]))
+        assert deterministic.kem_public_key(private_key.seed(), Suite.X25519_MLKEM768).hex() == case["pk"]
+        shared, enc = deterministic._encapsulate(
+            bytes.fromhex(case["pk"]), bytes.fromhex(case["eseed"]), Suite.X25519_MLKEM768
+        )
         assert (shared.hex(), enc.hex()) == (case["ss"], case["ct"])
     assert cases
 
 
-def test_hpke_with_x_wing_of_the_working_group() -> None:
-    """Opened with the private key that this project expands from the seed."""
+HPKE_OF = {
+    (0x647A, 1, 3): (Suite.X25519_MLKEM768, "MLKEM768_X25519", "HKDF_SHA256", "CHACHA20_POLY1305"),
+    (0x0051, 2, 2): (Suite.P384_MLKEM1024, "MLKEM1024_P384", "HKDF_SHA384", "AES_256_GCM"),
+}
+
+
+@pytest.mark.parametrize("which", HPKE_OF, ids=["suite 1", "suite 2"])
+def test_hpke_of_the_working_group(which: tuple[int, int, int]) -> None:
+    """Opened with the private key that client and key service expand from the seed."""
+    suite, kem, kdf, aead = HPKE_OF[which]
     count = 0
     for case in _load(SHARED / "hpke-pq" / "test-vectors.json"):
-        if (case["kem_id"], case["kdf_id"]) != (0x647A, 1):
+        if (case["kem_id"], case["kdf_id"], case["aead_id"]) != which:
             continue
         hpke = openssl.hpke
-        suite = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
-        private_key = KemPrivateKey(bytes.fromhex(case["skRm"]))
+        algorithms = hpke.Suite(getattr(hpke.KEM, kem), getattr(hpke.KDF, kdf), getattr(hpke.AEAD, aead))
+        seed = bytes.fromhex(case["skRm"])
+        private_key = KemPrivateKey(seed, suite)
         assert private_key.public_key.hex() == case["pkRm"]
+        assert open_lock_key(Secret(seed), suite).public_key.hex() == case["pkRm"]
+        assert deterministic.kem_public_key(seed, suite).hex() == case["pkRm"]
         first = case["encryptions"][0]
         plaintext = hpke._decrypt_with_aad(
-            suite,
+            algorithms,
             bytes.fromhex(case["enc"] + first["ct"]),
             private_key._open(),
             bytes.fromhex(case["info"]),
             bytes.fromhex(first["aad"]),
         )
         assert plaintext.hex() == first["pt"]
+        count += 1
+    assert count
+
+
+def test_the_encapsulation_of_the_working_group() -> None:
+    """The generator of our own vectors gives the working group's shared secret, ciphertext and key schedule."""
+    count = 0
+    for case in _load(SHARED / "hpke-pq" / "test-vectors.json"):
+        if case["kem_id"] != 0x0051:
+            continue
+        public_key, random = bytes.fromhex(case["pkRm"]), bytes.fromhex(case["ikmE"])
+        shared, enc = deterministic._encapsulate(public_key, random, Suite.P384_MLKEM1024)
+        assert (shared.hex(), enc.hex()) == (case["shared_secret"], case["enc"])
+        key, nonce = deterministic._schedule(shared, bytes.fromhex(case["info"]), Suite.P384_MLKEM1024)
+        assert (key.hex(), nonce.hex()) == (case["key"], case["base_nonce"])
         count += 1
     assert count

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from structlog.typing import FilteringBoundLogger
 
 from carnet_protocol.ids import RecordId
@@ -16,7 +16,6 @@ from carnet_protocol.signing import Signer
 from carnet_server.app import make_app
 from carnet_server.chassis import Chassis, make_chassis
 from carnet_server.clock import Clock, system_clock
-from carnet_server.counting import count_rows
 from carnet_server.database import overwrite_deleted
 from carnet_server.deployment import Deployment
 from carnet_server.directory.routes import make_directory_router
@@ -46,7 +45,8 @@ from carnet_vault.reseals.routes import make_reseals_router
 from carnet_vault.rotation.routes import make_rotation_router
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
-from carnet_vault.tables import documents, erased_objects, nonces, objects, uploads, versions
+from carnet_vault.status import count_all
+from carnet_vault.tables import nonces
 from carnet_vault.uploads.routes import make_uploads_router
 
 NAME: Final = "carnet-vault"
@@ -129,10 +129,3 @@ def create_app(
     if isinstance(store, LocalStore):
         routers.append(make_objects_router(store.store, store.urls))
     return Vault(make_app(chassis, title="Carnet vault", routers=routers), chassis)
-
-
-def count_all(connection: Connection, now: int) -> dict[str, int]:
-    """The vault in numbers, for its officers."""
-    del now
-    counted = (documents, versions, objects, uploads, erased_objects)
-    return {table.name: count_rows(connection, table) for table in counted}

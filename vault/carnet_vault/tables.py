@@ -145,8 +145,8 @@ documents = _partitioned(
     ),
 )
 
-# One row per version. Object, metadata and leaf list are those of the newest reseal, if there is one; null once the
-# grace of a tombstone is over.
+# One row per version; `suite` is the manifest's. Object, metadata, leaf list and `digest_suite` are those of the newest
+# reseal, if there is one; the first three are null once the grace of a tombstone is over.
 versions = _partitioned(
     "versions",
     _id("record", RecordId, key=True),
@@ -155,6 +155,7 @@ versions = _partitioned(
     _id("manifest", StatementHash, to="statements.hash"),
     _id("grant", StatementHash, to="grants.hash", null=True),
     _whole("suite"),
+    _whole("digest_suite"),
     _id("reseal", StatementHash, to="statements.hash", null=True),
     _whole("reseals"),
     _object("object", null=True),
@@ -180,7 +181,8 @@ capsules = _partitioned(
     _id("compartment", CompartmentId),
     _id("compartment_statement", StatementHash, to="compartments.hash"),
     _id("lock_statement", StatementHash, to="locks.hash"),
-    _whole("wrap_suite"),
+    _whole("inner_suite"),
+    _whole("outer_suite"),
     _id("digest", Sha256Digest),
     _bytes("sealed"),
     ForeignKeyConstraint(
@@ -201,7 +203,8 @@ personal_capsules = _partitioned(
     _id("grantee", IdentityHash),
     _id("grantee_statement", StatementHash),
     _id("lock_statement", StatementHash, to="locks.hash"),
-    _whole("wrap_suite"),
+    _whole("inner_suite"),
+    _whole("outer_suite"),
     _id("digest", Sha256Digest),
     _bytes("sealed"),
     ForeignKeyConstraint(

@@ -56,7 +56,7 @@ def _answer(found: Signed[ServiceCard]) -> Answer:
         ("Vault", f"{body.vault.origin}  {body.vault.fingerprint()}"),
         ("Key service", f"{body.keyservice.origin}  {body.keyservice.fingerprint()}"),
         *(("Registrar", registrar) for registrar in registrars),
-        ("Suite", f"at least {int(body.suite_floor)}"),
+        ("Suite", f"{body.write_suite}; nothing below {body.suite_floor}"),
     ]
     return Answer(
         {
@@ -67,7 +67,8 @@ def _answer(found: Signed[ServiceCard]) -> Answer:
             "vault": {"origin": body.vault.origin, "fingerprint": str(body.vault.fingerprint())},
             "keyservice": {"origin": body.keyservice.origin, "fingerprint": str(body.keyservice.fingerprint())},
             "registrars": registrars,
-            "suite_floor": int(body.suite_floor),
+            "suite_floor": body.suite_floor,
+            "write_suite": body.write_suite,
         },
         [facts(*pairs)],
     )

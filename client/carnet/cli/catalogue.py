@@ -16,6 +16,7 @@ _CATALOGUE: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "whoami": ("whoami:whoami", "show who lives here: identity, short code, QR code"),
         "card": ("card:card", "show the service card, or take a newer one"),
         "passphrase": ("passphrase:passphrase", "change the passphrase"),
+        "renew": ("renew:renew", "move keys and record to the suite of a newer service card"),
     },
     "Documents": {
         "record": ("record:record", "open your record and see its parts"),

@@ -20,6 +20,9 @@ from carnet.deployment.prepare import Deployment, prepare_deployment
 from carnet.deployment.process import NAMES
 from carnet.deployment.registrar import PASSPHRASE_FILE, load_or_make_registrar_key
 from carnet.deployment.supervisor import running
+from carnet.errors import UsageError
+from carnet_protocol.errors import UnsupportedSuiteError
+from carnet_protocol.suites import Suite, parse_suite
 
 
 @command_without_home
@@ -43,6 +46,17 @@ def up(
         Path | None, Option("--tls-cert", metavar="FILE", help="Certificate for that name, with its chain.")
     ] = None,
     tls_key: Annotated[Path | None, Option("--tls-key", metavar="FILE", help="Its key.")] = None,
+    write_suite: Annotated[
+        int | None, Option("--write-suite", metavar="SUITE", help="Seal everything new under this suite.")
+    ] = None,
+    suite_floor: Annotated[
+        int | None,
+        Option(
+            "--suite-floor",
+            metavar="SUITE",
+            help="Refuse what is below this suite; raise it once both servers count nothing there.",
+        ),
+    ] = None,
 ) -> Exit:
     r"""Run a vault and a key service on this machine until Ctrl-C.
 
@@ -62,6 +76,8 @@ def up(
         name=name,
         tls_certificate=tls_cert,
         tls_key=tls_key,
+        floor=_parse_suite(suite_floor),
+        write=_parse_suite(write_suite),
     )
     terminal.say("Starting a vault and a key service ...", style="dim")
     # Signals are noted from before anybody is told that the servers run.
@@ -73,6 +89,14 @@ def up(
         )
         terminal.say("Stopping ...", style="dim")
     return Exit.DONE
+
+
+def _parse_suite(number: int | None) -> Suite | None:
+    """The suite called `number`. Raises `UsageError`."""
+    try:
+        return None if number is None else parse_suite(number)
+    except UnsupportedSuiteError as error:
+        raise UsageError("there is no such suite here: see `carnet version`") from error
 
 
 def _describe(deployment: Deployment) -> dict[str, object]:

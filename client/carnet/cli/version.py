@@ -6,12 +6,12 @@ from platform import python_version
 
 from carnet.cli.command import Answer, command_without_home
 from carnet.cli.terminal import Terminal
-from carnet_protocol.suites import READABLE_SUITES, WRITE_SUITE
+from carnet_protocol.suites import READABLE_SUITES
 
 
 @command_without_home
 def version(terminal: Terminal) -> Answer:
-    """Say which version of Carnet this is, and which suites of cryptography it writes and reads."""
+    """Say which version of Carnet this is, and which suites of cryptography it has."""
     del terminal
     try:
         number = find_version("carnet")
@@ -19,6 +19,6 @@ def version(terminal: Terminal) -> Answer:
         number = "unknown"
     suites = sorted(int(suite) for suite in READABLE_SUITES)
     return Answer(
-        {"version": number, "python": python_version(), "writes_suite": int(WRITE_SUITE), "reads_suites": suites},
-        [f"Carnet {number}, Python {python_version()}, suite {int(WRITE_SUITE)}"],
+        {"version": number, "python": python_version(), "suites": suites},
+        [f"Carnet {number}, Python {python_version()}, suites {', '.join(map(str, suites))}"],
     )

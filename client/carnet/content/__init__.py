@@ -1,7 +1,7 @@
 """Content and metadata of documents: sealing and opening, whole, streamed or in part (spec `document.md`).
 
     content_key, commitment_key = ContentKey.make(), CommitmentKey.make()
-    sealed = seal_file("letter.pdf", spool, content_key=content_key, context=context, commitment_key=commitment_key)
+    sealed = seal_file("letter.pdf", spool, content_key=content_key, context=…, commitment_key=…, suites=…)
     open_file("spool", "letter.pdf", sealed=sealed, content_key=…, context=…, commitment_key=…)
 
 Key and context come from the caller, who binds the version's identity into the context; nothing here knows people,
@@ -23,7 +23,7 @@ from carnet.content.metadata import open_metadata, seal_metadata
 from carnet.content.opening import open_bytes, open_file
 from carnet.content.padding import padded_document_size
 from carnet.content.ranges import Fetch, OpenedRanges, open_range
-from carnet.content.sealed import SealedContent
+from carnet.content.sealed import ContentSuites, SealedContent
 from carnet.content.sealing import seal_bytes, seal_file, seal_stream
 from carnet.content.stream import OpenedStream
 from carnet.secrets import CommitmentKey, ContentKey, MetadataKey
@@ -32,6 +32,7 @@ __all__ = [
     "CommitmentKey",
     "ContentKey",
     "ContentRefusedError",
+    "ContentSuites",
     "DocumentTooLargeError",
     "Fetch",
     "LocalFileError",

@@ -3,6 +3,7 @@
 They survive a reseal: whoever reads the new ciphertexts still checks that what they say is what the author signed.
 """
 
+import hmac
 from typing import Final
 
 from blake3 import blake3
@@ -23,11 +24,7 @@ def count_plaintext_leaves(true_size: int) -> int:
 
 def commit_leaf(suite: Suite, commitment_key: CommitmentKey, leaf: bytes | memoryview) -> bytes:
     """Commitment to one leaf of the plaintext, without padding: K(k, 0x00 || leaf)."""
-    match suite:
-        case Suite.X25519_MLKEM768:
-            hasher = blake3(_LEAF, key=commitment_key.reveal())
-            hasher.update(leaf)
-            return hasher.digest()
+    return _commit(suite, commitment_key, _LEAF, leaf)
 
 
 def commit_plaintext(
@@ -36,14 +33,22 @@ def commit_plaintext(
     """Commitment to the whole plaintext: K(k, 0x01 || u64 true size || leaf commitments)."""
     if len(leaf_commitments) != count_plaintext_leaves(true_size):
         raise AssertionError("internal: a plaintext has one commitment for each leaf")
-    joined = _NODE + true_size.to_bytes(8, "big") + b"".join(leaf_commitments)
-    match suite:
-        case Suite.X25519_MLKEM768:
-            return blake3(joined, key=commitment_key.reveal()).digest()
+    return _commit(suite, commitment_key, _NODE + true_size.to_bytes(8, "big"), b"".join(leaf_commitments))
 
 
 def commit_metadata(suite: Suite, commitment_key: CommitmentKey, metadata: bytes) -> bytes:
     """Commitment to the metadata, the canonical JSON without padding: K(k, 0x02 || metadata)."""
+    return _commit(suite, commitment_key, _METADATA, metadata)
+
+
+def _commit(suite: Suite, commitment_key: CommitmentKey, prefix: bytes, rest: bytes | memoryview) -> bytes:
+    """K of the suite: keyed BLAKE3, or HMAC-SHA-384."""
     match suite:
         case Suite.X25519_MLKEM768:
-            return blake3(_METADATA + metadata, key=commitment_key.reveal()).digest()
+            hasher = blake3(prefix, key=commitment_key.reveal())
+            hasher.update(rest)
+            return hasher.digest()
+        case Suite.P384_MLKEM1024:
+            mac = hmac.new(commitment_key.reveal(), prefix, "sha384")
+            mac.update(rest)
+            return mac.digest()

@@ -56,7 +56,7 @@ class LeafOpener:
         if not is_padding(padded[len(document) :]):
             raise ContentRefusedError(RefusalReason.PADDING)
         if leaf < len(self._leaf_commitments):
-            self._leaf_commitments[leaf] = commit_leaf(self._sealed.suite, self._commitment_key, document)
+            self._leaf_commitments[leaf] = commit_leaf(self._sealed.suites.commitment, self._commitment_key, document)
         return document
 
     def finish(self) -> None:
@@ -64,7 +64,7 @@ class LeafOpener:
         if self._next_leaf != self._last_leaf + 1:
             raise ContentRefusedError(RefusalReason.INCOMPLETE)
         found = commit_plaintext(
-            self._sealed.suite,
+            self._sealed.suites.commitment,
             self._commitment_key,
             true_size=self._sealed.true_size,
             leaf_commitments=self._leaf_commitments,

@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from carnet.content.errors import ContentRefusedError, DocumentTooLargeError, RefusalReason
 from carnet.content.padding import padded_document_size
@@ -15,15 +15,29 @@ MOST_LEAF_BYTES: Final = layout.HEADER_BYTES + layout.SEALED_LEAF_BYTES + layout
 
 
 @dataclass(frozen=True, slots=True)
+class ContentSuites:
+    """`digest` is the suite of what a reseal makes anew, `commitment` that of what the author signed for good."""
+
+    digest: Suite
+    commitment: Suite
+
+    @classmethod
+    def of(cls, suite: Suite) -> Self:
+        """Those of a content as its author seals it: both are `suite`."""
+        return cls(suite, suite)
+
+
+@dataclass(frozen=True, slots=True)
 class SealedContent:
     """One sealed content: what sealing returns and opening takes.
 
-    A reader puts it together from the manifest (`suite`, `ciphertext_size`, `digest`, `plaintext_commitment`), the
-    metadata (`true_size`) and the store (`leaf_digests`). One that exists is consistent: the size of the ciphertext is
-    that of the padded size, and the leaf list hashes to the digest. Raises `ContentRefusedError` otherwise.
+    A reader puts it together from manifest and reseal (`suites`, `ciphertext_size`, `digest`, `plaintext_commitment`),
+    the metadata (`true_size`) and the store (`leaf_digests`). One that exists is consistent: the size of the
+    ciphertext is that of the padded size, and the leaf list hashes to the digest. Raises `ContentRefusedError`
+    otherwise.
     """
 
-    suite: Suite
+    suites: ContentSuites
     true_size: int
     ciphertext_size: int
     digest: bytes
@@ -37,7 +51,7 @@ class SealedContent:
             if self.ciphertext_size != expected_size:
                 raise ContentRefusedError(RefusalReason.SIZE)
             digest = layout.content_digest(
-                self.suite, ciphertext_size=self.ciphertext_size, leaf_digests=self.leaf_digests
+                self.suites.digest, ciphertext_size=self.ciphertext_size, leaf_digests=self.leaf_digests
             )
         except DocumentTooLargeError:
             raise ContentRefusedError(RefusalReason.SIZE) from None
@@ -65,7 +79,7 @@ class SealedContent:
         start, end = self.leaf_range(leaf)
         if len(ciphertext) != end - start:
             raise ContentRefusedError(RefusalReason.SIZE)
-        found = layout.leaf_digest(self.suite, ciphertext)
+        found = layout.leaf_digest(self.suites.digest, ciphertext)
         expected = self.leaf_digests[leaf * len(found) : (leaf + 1) * len(found)]
         if not hmac.compare_digest(found, expected):
             raise ContentRefusedError(RefusalReason.LEAF)

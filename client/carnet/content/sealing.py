@@ -15,11 +15,10 @@ from carnet.content.commitment import commit_leaf, commit_plaintext, count_plain
 from carnet.content.crew import Crew, OnProgress, Watermark, count_workers
 from carnet.content.local_file import FileSource, FileTarget, MemoryTarget, Readable, Source, Writable
 from carnet.content.padding import padded_document_size
-from carnet.content.sealed import MOST_LEAF_BYTES, SealedContent
+from carnet.content.sealed import MOST_LEAF_BYTES, ContentSuites, SealedContent
 from carnet.secrets import CommitmentKey, ContentKey
 from carnet_protocol import layout
 from carnet_protocol.limits import LEAF_BYTES
-from carnet_protocol.suites import WRITE_SUITE, Suite
 
 
 def seal_file(
@@ -29,7 +28,7 @@ def seal_file(
     content_key: ContentKey,
     context: bytes,
     commitment_key: CommitmentKey,
-    suite: Suite = WRITE_SUITE,
+    suites: ContentSuites,
     on_progress: OnProgress | None = None,
 ) -> SealedContent:
     """Seals the file at `source` into the empty local file `target`.
@@ -46,7 +45,7 @@ def seal_file(
             content_key=content_key,
             context=context,
             commitment_key=commitment_key,
-            suite=suite,
+            suites=suites,
             on_progress=on_progress,
         ).run()
 
@@ -59,7 +58,7 @@ def seal_stream(
     content_key: ContentKey,
     context: bytes,
     commitment_key: CommitmentKey,
-    suite: Suite = WRITE_SUITE,
+    suites: ContentSuites,
     on_progress: OnProgress | None = None,
 ) -> SealedContent:
     """Seals `size` bytes of `source`, which must end there, into the empty local file `target`. Else as `seal_file`."""
@@ -69,7 +68,7 @@ def seal_stream(
         content_key=content_key,
         context=context,
         commitment_key=commitment_key,
-        suite=suite,
+        suites=suites,
         on_progress=on_progress,
     ).run()
 
@@ -80,7 +79,7 @@ def seal_bytes(
     content_key: ContentKey,
     context: bytes,
     commitment_key: CommitmentKey,
-    suite: Suite = WRITE_SUITE,
+    suites: ContentSuites,
 ) -> tuple[SealedContent, bytes]:
     """Seals a small document in memory. Returns what is to be signed of it, and the ciphertext."""
     memory = MemoryTarget(layout.ciphertext_size(padded_document_size(len(plaintext))))
@@ -91,7 +90,7 @@ def seal_bytes(
         content_key=content_key,
         context=context,
         commitment_key=commitment_key,
-        suite=suite,
+        suites=suites,
         on_progress=None,
     ).run()
     return sealed, bytes(memory.data)
@@ -115,13 +114,13 @@ class _Sealing:
         content_key: ContentKey,
         context: bytes,
         commitment_key: CommitmentKey,
-        suite: Suite,
+        suites: ContentSuites,
         on_progress: OnProgress | None,
     ) -> None:
         self._source = source
         self._target = target
         self._commitment_key = commitment_key
-        self._suite = suite
+        self._suites = suites
         self._padded_size = padded_document_size(source.size)
         self._ciphertext_size = layout.ciphertext_size(self._padded_size)
         self._leaf_count = layout.leaf_count(self._ciphertext_size)
@@ -138,13 +137,15 @@ class _Sealing:
         self._source.finish()
         leaf_digests = b"".join(self._leaf_digests)
         return SealedContent(
-            suite=self._suite,
+            suites=self._suites,
             true_size=self._source.size,
             ciphertext_size=self._ciphertext_size,
-            digest=layout.content_digest(self._suite, ciphertext_size=self._ciphertext_size, leaf_digests=leaf_digests),
+            digest=layout.content_digest(
+                self._suites.digest, ciphertext_size=self._ciphertext_size, leaf_digests=leaf_digests
+            ),
             leaf_digests=leaf_digests,
             plaintext_commitment=commit_plaintext(
-                self._suite,
+                self._suites.commitment,
                 self._commitment_key,
                 true_size=self._source.size,
                 leaf_commitments=self._leaf_commitments,
@@ -157,13 +158,13 @@ class _Sealing:
         while (leaf := self._read_leaf(plaintext)) is not None:
             if leaf < len(self._leaf_commitments):
                 document = plaintext[: self._source.size - leaf * LEAF_BYTES]
-                self._leaf_commitments[leaf] = commit_leaf(self._suite, self._commitment_key, document)
+                self._leaf_commitments[leaf] = commit_leaf(self._suites.commitment, self._commitment_key, document)
             if not self._crew.wait_for_turn(leaf):
                 return
             sealed_leaf = self._seal_leaf(leaf, plaintext, ciphertext)
             self._crew.end_turn(leaf)
             start, end = layout.leaf_range(self._ciphertext_size, leaf)
-            self._leaf_digests[leaf] = layout.leaf_digest(self._suite, sealed_leaf)
+            self._leaf_digests[leaf] = layout.leaf_digest(self._suites.digest, sealed_leaf)
             self._target.write_at(start, sealed_leaf)
             self._watermark.pass_leaf(leaf, end=end)
 

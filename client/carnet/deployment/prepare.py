@@ -1,7 +1,7 @@
 """Preparing a deployment's folder: keys, service card, settings. Makes what is missing, changes what moved.
 
-The card is signed again, with the next serial, only when an address changed, and only then is its key needed. Keys are
-made before the first card and never again: one that is gone is asked for.
+The card is signed again, with the next serial, only when an address or a suite changed, and only then is its key
+needed. Keys are made before the first card and never again: one that is gone is asked for.
 """
 
 import json
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from carnet.card import parse_card
 from carnet.deployment.address import Address, parse_address
@@ -19,7 +20,24 @@ from carnet.whole_file import replace_file
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Server, ServiceCard, Signed
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import WRITE_SUITE, Suite
+
+
+@dataclass(frozen=True, slots=True)
+class CardSuites:
+    """What a card says of suites: nothing is read or written below `floor`, everything new is of `write`."""
+
+    floor: Suite = WRITE_SUITE
+    write: Suite = WRITE_SUITE
+
+    def change(self, *, floor: Suite | None, write: Suite | None) -> Self:
+        """These with what is given in their place. Raises `UsageError`."""
+        changed = type(self)(floor or self.floor, write or self.write)
+        if changed.floor < self.floor:
+            raise UsageError(f"the floor is suite {self.floor:d} already: clients take no card that lowers it")
+        if changed.write < changed.floor:
+            raise UsageError("what is written is not below the floor: give a later --write-suite as well")
+        return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +62,15 @@ def prepare_deployment(
     name: str | None = None,
     tls_certificate: Path | None = None,
     tls_key: Path | None = None,
+    floor: Suite | None = None,
+    write: Suite | None = None,
     now: int | None = None,
 ) -> Deployment:
     """The deployment in the folder `path`, made or brought up to date.
 
     `registrar_key` returns the public key of the registrar who lives in a folder, made if need be; once the card names
-    a registrar, nobody is asked. What is not given stays as it was; at first it is loopback. Raises `UsageError`,
-    `HomeError` or `VerificationError`.
+    a registrar, nobody is asked. What is not given stays as it was; at first it is loopback and `WRITE_SUITE`. Raises
+    `UsageError`, `HomeError` or `VerificationError`.
     """
     folder = Folder(path.absolute())
     folder.check_own()
@@ -69,10 +89,11 @@ def prepare_deployment(
     now = int(time.time()) if now is None else now
     if folder.is_begun:
         folder.check_master_key()
-        card = _renew_card(folder, address, now=now)
+        card = _renew_card(folder, address, floor=floor, write=write, now=now)
     else:
+        suites = CardSuites().change(floor=floor, write=write)
         folder.make_keys()
-        card = _sign_first_card(folder, address, registrar_key(folder.registrar), now=now)
+        card = _sign_first_card(folder, address, registrar_key(folder.registrar), suites, now=now)
     # All that can be refused was: from here on the folder changes. The address comes first; a card that does not follow
     # it is signed at the next start.
     replace_file(folder.address, address.formatted())
@@ -82,12 +103,17 @@ def prepare_deployment(
     return Deployment(folder, address, card)
 
 
-def _sign_first_card(folder: Folder, address: Address, registrar: Ed25519PublicKey, *, now: int) -> Signed[ServiceCard]:
+def _sign_first_card(
+    folder: Folder, address: Address, registrar: Ed25519PublicKey, suites: CardSuites, *, now: int
+) -> Signed[ServiceCard]:
     card_key = load_signer(folder.card_key)
-    return Signed.sign(_describe(folder, address, (registrar,), card_key.public_key, serial=1, now=now), card_key)
+    body = _describe(folder, address, (registrar,), card_key.public_key, suites, serial=1, now=now)
+    return Signed.sign(body, card_key)
 
 
-def _renew_card(folder: Folder, address: Address, *, now: int) -> Signed[ServiceCard]:
+def _renew_card(
+    folder: Folder, address: Address, *, floor: Suite | None, write: Suite | None, now: int
+) -> Signed[ServiceCard]:
     """The card as it stands if it still says the truth, else its next serial."""
     if not folder.card.exists():
         raise HomeError(f"{folder.card} is gone: bring it back, from the home of anyone who uses these servers")
@@ -95,10 +121,13 @@ def _renew_card(folder: Folder, address: Address, *, now: int) -> Signed[Service
     public_key = Ed25519PublicKey(card.body.card_key.raw)
     registrars = tuple(Ed25519PublicKey(key.raw) for key in card.body.registrars)
     serial, issued_at = card.body.serial, card.body.issued_at
-    if card.body == _describe(folder, address, registrars, public_key, serial=serial, now=issued_at):
+    before = CardSuites(Suite(card.body.suite_floor), Suite(card.body.write_suite))
+    suites = before.change(floor=floor, write=write)
+    if card.body == _describe(folder, address, registrars, public_key, suites, serial=serial, now=issued_at):
         return card
     card_key = _load_card_key(folder, public_key)
-    return Signed.sign(_describe(folder, address, registrars, public_key, serial=serial + 1, now=now), card_key)
+    body = _describe(folder, address, registrars, public_key, suites, serial=serial + 1, now=now)
+    return Signed.sign(body, card_key)
 
 
 def _load_card_key(folder: Folder, public_key: Ed25519PublicKey) -> Signer:
@@ -118,6 +147,7 @@ def _describe(
     address: Address,
     registrars: tuple[Ed25519PublicKey, ...],
     card_key: Ed25519PublicKey,
+    suites: CardSuites,
     *,
     serial: int,
     now: int,
@@ -130,7 +160,8 @@ def _describe(
         keyservice=_describe_server(folder, "keyservice", address.keyservice_origin),
         registrars=registrars,
         witnesses=(),
-        suite_floor=WRITE_SUITE,
+        suite_floor=suites.floor,
+        write_suite=suites.write,
         issued_at=now,
     )
 

@@ -16,6 +16,7 @@ from carnet.capsules import seal_capsule
 from carnet.content import (
     CommitmentKey,
     ContentKey,
+    ContentSuites,
     MetadataKey,
     SealedContent,
     commit_metadata,
@@ -39,7 +40,6 @@ from carnet_protocol.ids import (
 )
 from carnet_protocol.limits import MIB
 from carnet_protocol.statements import Manifest, Signed
-from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, WrapTuple
 
 SMALL_BYTES: Final = 4 * MIB
@@ -124,7 +124,7 @@ def make_keys(session: Session, access: RecordAccess, new: NewVersion) -> Versio
         salt = previous.body.document_salt
         number = previous.body.version + 1
     document = derive_document_id(access.record, session.identity, salt)
-    identity = IdentityTuple(WRITE_SUITE, access.record, document, number, session.identity)
+    identity = IdentityTuple(session.write_suite, access.record, document, number, session.identity)
     return VersionKeys(identity, salt, ContentKey.make(), MetadataKey.make(), CommitmentKey.make())
 
 
@@ -218,6 +218,7 @@ def deposit_small(
                     content_key=keys.content_key,
                     context=keys.identity.content_context(),
                     commitment_key=keys.commitment_key,
+                    suites=ContentSuites.of(keys.identity.suite),
                 )
                 sealed.append(sign_version(session, access, new, keys, content))
                 ciphertexts.append(ciphertext)
@@ -258,7 +259,8 @@ def _make_deposit(access: RecordAccess, upload: UploadView, version: SealedVersi
 
     def wrap(role: KeyRole) -> WrapTuple:
         recipient = CompartmentLock(version.compartment, newest.hash)
-        return WrapTuple(version.manifest.body.identity_tuple(), role, recipient, newest.body.suite, lock.hash)
+        identity = version.manifest.body.identity_tuple()
+        return WrapTuple(identity, role, recipient, newest.body.suite, lock.body.suite, lock.hash)
 
     return Deposit(
         upload=upload.upload,

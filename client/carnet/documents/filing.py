@@ -174,7 +174,12 @@ def _remake(
         raise VerificationError("the key service does not release this document to you: nothing was moved")
     key = open_inner(inner, wrap, private_key=recipient_key(access, wrap))
     new_wrap = WrapTuple(
-        wrap.identity, wrap.role, CompartmentLock(compartment, newest.hash), newest.body.suite, lock.hash
+        wrap.identity,
+        wrap.role,
+        CompartmentLock(compartment, newest.hash),
+        newest.body.suite,
+        lock.body.suite,
+        lock.hash,
     )
     remade = seal_capsule(key, new_wrap, recipient_public_key=newest.body.compartment_key, lock=lock)
     return CapsuleSwap(capsule=remade, replaces=Sha256Digest.of(capsule.sealed))

@@ -197,7 +197,7 @@ def _open_document(session: Session, access: RecordAccess, document: DocumentId,
     content_key = ContentKey(open_inner(inner_content, wrap, private_key=recipient_key(access, wrap)))
     metadata_key, metadata = open_listed(access, verified, inner_metadata)
     sealed = SealedContent(
-        suite=body.suite,
+        suites=verified.content_suites,
         true_size=metadata.size,
         ciphertext_size=verified.ciphertext_size,
         digest=verified.digest,

@@ -12,7 +12,15 @@ from typing import Final, Self
 
 from carnet.access import RecordAccess
 from carnet.capsules import seal_capsule
-from carnet.content import CommitmentKey, ContentKey, MetadataKey, OnProgress, seal_metadata, seal_stream
+from carnet.content import (
+    CommitmentKey,
+    ContentKey,
+    ContentSuites,
+    MetadataKey,
+    OnProgress,
+    seal_metadata,
+    seal_stream,
+)
 from carnet.documents.deposit import begin_uploads
 from carnet.documents.reading import open_document
 from carnet.documents.upload import put_part, read_part
@@ -75,6 +83,10 @@ def reseal_version(
                 content_key=content_key,
                 context=opened.version.identity.content_context(),
                 commitment_key=CommitmentKey(opened.metadata.commitment_key.raw),
+                suites=ContentSuites(
+                    digest=max(session.write_suite, opened.version.identity.suite),
+                    commitment=opened.version.identity.suite,
+                ),
                 on_progress=on_progress,
             )
         if sealed.plaintext_commitment != opened.version.manifest.body.plaintext_commitment:
@@ -94,7 +106,7 @@ def reseal_version(
                 manifest=opened.version.manifest.hash,
                 serial=1 if previous is None else previous.body.serial + 1,
                 previous=None if previous is None else previous.hash,
-                suite=sealed.suite,
+                suite=sealed.suites.digest,
                 digest=sealed.digest,
                 ciphertext_size=sealed.ciphertext_size,
                 metadata_digest=metadata_digest,
@@ -162,7 +174,7 @@ def _remake(access: RecordAccess, capsule: Capsule, version: Version, key: Conte
     if not compartment.is_trusted:
         raise VerificationError("this part of the record was last changed by a device that was shut out: not sealed")
     recipient = CompartmentLock(compartment.id, newest.hash)
-    wrap = WrapTuple(version.identity, KeyRole(capsule.role), recipient, newest.body.suite, lock.hash)
+    wrap = WrapTuple(version.identity, KeyRole(capsule.role), recipient, newest.body.suite, lock.body.suite, lock.hash)
     return seal_capsule(key.reveal(), wrap, recipient_public_key=newest.body.compartment_key, lock=lock)
 
 

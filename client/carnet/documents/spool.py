@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from carnet.access import RecordAccess
 from carnet.content import (
     ContentKey,
+    ContentSuites,
     MetadataKey,
     OnProgress,
     padded_document_size,
@@ -116,6 +117,7 @@ def _seal(
                     content_key=keys.content_key,
                     context=keys.identity.content_context(),
                     commitment_key=keys.commitment_key,
+                    suites=ContentSuites.of(keys.identity.suite),
                     on_progress=sending.sealed_up_to,
                 )
             version = sign_version(session, access, new, keys, sealed)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carnet.access import RecordAccess, verify_grant
+from carnet.content import ContentSuites
 from carnet.errors import VerificationError
 from carnet.people import parse_succession
 from carnet.pins import SeenDocument
@@ -18,7 +19,6 @@ from carnet_protocol.authority import Person
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, Sha256Digest, StatementHash
 from carnet_protocol.statements import Filing, Grant, Manifest, Permission, Reseal, Signed
-from carnet_protocol.suites import parse_suite
 from carnet_protocol.tuples import CompartmentLock, IdentityTuple, KeyRole, PersonalLock, WrapTuple
 
 
@@ -49,6 +49,12 @@ class Version:
     def identity(self) -> IdentityTuple:
         """What content and metadata are bound to."""
         return self.manifest.body.identity_tuple()
+
+    @property
+    def content_suites(self) -> ContentSuites:
+        """Suite of the content digest in force, and of the author's commitments."""
+        suite = self.manifest.body.suite
+        return ContentSuites(digest=suite if self.reseal is None else self.reseal.body.suite, commitment=suite)
 
     @property
     def digest(self) -> bytes:
@@ -162,7 +168,8 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
     3. The reseal, if any, is the patient's and names the manifest. The filings, which the patient alone sees, are the
        patient's, of this document, and form a chain.
     4. The metadata ciphertext has its digest.
-    5. The capsule names this version, its metadata key, and a lock that this access knows.
+    5. The digest in force is of no suite below the floor. The capsule names this version, its metadata key, and a lock
+       that this access knows, and is of no such suite either.
     6. For the patient: a first version is in the compartment where it was filed last, or else deposited. A later one
        may be where its author deposited it after the document was moved.
 
@@ -173,7 +180,6 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
         manifest = Signed.parse(entry.manifest, Manifest)
         if manifest.body.record != access.record:
             raise VerificationError("a document is of another record")
-        parse_suite(manifest.body.suite)
         # 2
         authors.verify(manifest)
         # 3
@@ -186,6 +192,7 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
     if Sha256Digest.of(entry.metadata) != version.metadata_digest:
         raise VerificationError("a document's metadata is not what its author signed")
     # 5
+    access.require_suites(version.content_suites.digest)
     verify_capsule(access, version, entry.metadata_capsule, KeyRole.METADATA)
     # 6
     if access.grant is None and version.number == 1:
@@ -197,12 +204,13 @@ def verify_entry(access: RecordAccess, authors: Authors, entry: VersionEntry) ->
 
 
 def verify_capsule(access: RecordAccess, version: Version, capsule: Capsule, role: KeyRole) -> WrapTuple:
-    """The wrap tuple of `capsule`, if it is the one of `version` and `role` and for this access.
+    """The wrap tuple of `capsule`, if it is the one of `version` and `role`, for this access, and not below its floor.
 
-    Raises `VerificationError`.
+    Raises `VerificationError` or `BelowFloorError`.
     """
     if (capsule.document, capsule.version, capsule.role) != (version.document, version.number, role):
         raise VerificationError("a capsule is of another document, version or key: it was not opened")
+    access.require_suites(capsule.inner_suite, capsule.outer_suite)
     match capsule.recipient():
         case CompartmentLock(name, statement):
             compartment = access.compartment(name)
@@ -231,8 +239,8 @@ def _verify_reseal(text: str, manifest: Signed[Manifest], patient: Person) -> Si
     signed = Signed.parse(text, Reseal)
     if signed.body.manifest != manifest.hash or signed.body.record != manifest.body.record:
         raise VerificationError("a reseal is of another document")
-    if signed.body.suite != manifest.body.suite:
-        raise VerificationError("a reseal changes the suite, which its author's commitments do not allow")
+    if signed.body.suite < manifest.body.suite:
+        raise VerificationError("a reseal is of an older suite than its author's manifest")
     # The author's commitments bind all that it may have changed. What a lost device resealed before its removal stays:
     # the old ciphertext is gone, and no later reseal replaces it.
     signed.verify(patient.unremoved_key(signed.body.device, at=signed.body.issued_at))

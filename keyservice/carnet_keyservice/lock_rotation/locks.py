@@ -112,7 +112,9 @@ class LockStore:
                 failed[record] = RecordState.NO_LOCK
             elif lock.made <= order.newer_than:
                 try:
-                    made.append(self.keys.make(record, decide.decide_next_version(lock), under=under, coming=coming))
+                    version = decide.decide_next_version(lock)
+                    suite = self.deployment.write_suite
+                    made.append(self.keys.make(record, version, suite=suite, under=under, coming=coming))
                 except TooLargeError:
                     failed[record] = RecordState.FULL
         return made, failed

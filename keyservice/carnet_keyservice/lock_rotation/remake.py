@@ -85,7 +85,7 @@ def remake(
     except (SealedError, MalformedError):
         return _leave(old, LeftReason.DOES_NOT_OPEN)
     # 3
-    then = replace(wrap, lock_statement=new.statement, wrap_suite=new.public_key.suite)
+    then = replace(wrap, lock_statement=new.statement, outer_suite=new.public_key.suite)
     sealed = new.public_key.seal_outer_lock(then, inner)
     # 4
     try:
@@ -109,7 +109,8 @@ def _swap(old: OldCapsule, sealed: bytes, then: WrapTuple) -> OuterLockSwap:
         role=capsule.role,
         grant=None if capsule.personal is None else capsule.personal.grant,
         replaces=Sha256Digest.of(capsule.sealed),
-        wrap_suite=then.wrap_suite,
+        inner_suite=then.inner_suite,
+        outer_suite=then.outer_suite,
         sealed=sealed,
     )
 

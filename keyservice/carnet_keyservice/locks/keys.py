@@ -15,7 +15,7 @@ from carnet_keyservice.sealing import LockKey, Secret, make_lock_seed, open_lock
 from carnet_protocol import labels
 from carnet_protocol.encoding import pack
 from carnet_protocol.ids import RecordId
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 from carnet_server.errors import UnavailableError
 
 MAX_OPEN_KEYS: Final = 4096
@@ -33,16 +33,16 @@ class LockKeys:
         self._open: OrderedDict[LockName, LockKey] = OrderedDict()
 
     def make(
-        self, record: RecordId, version: int, *, under: Collection[int], coming: Collection[int] = ()
+        self, record: RecordId, version: int, *, suite: Suite, under: Collection[int], coming: Collection[int] = ()
     ) -> SealedLock:
-        """A fresh lock, sealed `under` each of these master keys, read back and opened before it is handed out.
+        """A fresh lock of `suite`, sealed `under` each of these master keys, read back and opened before it goes out.
 
         Of those that are `coming` it is sealed under the ones in memory: if one came into use before the lock is kept,
         nobody has to ask again. Raises `UnavailableError`.
         """
         seed = make_lock_seed()
-        key = open_lock_key(seed, WRITE_SUITE)
-        lock = RecordLock(record, version, WRITE_SUITE, key.public_key)
+        key = open_lock_key(seed, suite)
+        lock = RecordLock(record, version, suite, key.public_key)
         wanted = {*under, *(self._ring.versions() & set(coming))}
         try:
             seals = tuple(seal_lock_seed(self._ring, seed, lock, master_key) for master_key in sorted(wanted))

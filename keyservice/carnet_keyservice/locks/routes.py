@@ -74,7 +74,8 @@ def make_locks_router(deployment: Deployment, keys: LockKeys, server_key: Signer
             return newest, find_sealing_versions(connection), find_coming_versions(connection)
 
         newest, under, coming = call.read(look)
-        sealed = keys.make(record, decide.decide_next_version(newest), under=under, coming=coming)
+        version = decide.decide_next_version(newest)
+        sealed = keys.make(record, version, suite=deployment.write_suite, under=under, coming=coming)
 
         maker = accept.LockMaker.of(call.principal)
 

@@ -27,8 +27,6 @@ from carnet_keyservice.rotation.job import (
     JobState,
     Phase,
 )
-from carnet_keyservice.rotation.lock_destruction import count_doomed
-from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.queries import (
     begin_shards,
     find_job,
@@ -37,7 +35,7 @@ from carnet_keyservice.rotation.queries import (
     insert_job,
     update_job,
 )
-from carnet_keyservice.rotation.seals import count_lacking, count_locks
+from carnet_keyservice.rotation.seals import count_lacking
 from carnet_protocol.ids import Fingerprint, JobId
 from carnet_server.deployment import Moment
 from carnet_server.events import NewEvent
@@ -68,7 +66,7 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
         by=by,
         old=None,
         new=None,
-        total=_count(moment, kind, parameters),
+        total=0,
         begun=event.index,
         begun_at=moment.now,
         phase_at=moment.now,
@@ -78,14 +76,6 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
     )
     insert_job(moment.connection, begun)
     return begun
-
-
-def _count(moment: Moment, kind: JobKind, parameters: JobParameters) -> int:
-    if kind is JobKind.MASTER:
-        return count_locks(moment.connection)
-    if parameters.retired_before is not None:
-        return count_doomed(moment.connection, until=parameters.retired_before)
-    return count_records(moment.connection, kind)
 
 
 def pause_job(moment: Moment, job: Job, *, problem: str | None, by: Fingerprint | None = None) -> bool:
@@ -201,9 +191,9 @@ def bring_master_key(moment: Moment, job: Job, made: MadeKey, *, provider: str) 
     return known
 
 
-def begin_write(moment: Moment, job: Job) -> bool:
-    """From here on workers write what is new; new locks are sealed under a new master key too."""
-    if not update_job(moment.connection, job, phase=Phase.WRITE, phase_at=moment.now):
+def begin_write(moment: Moment, job: Job, *, total: int) -> bool:
+    """From here on workers write what is new, `total` items; new locks are sealed under a new master key too."""
+    if not update_job(moment.connection, job, phase=Phase.WRITE, phase_at=moment.now, total=total):
         return False
     if job.kind is JobKind.MASTER:
         new = _require_key(moment, job.versions[1])

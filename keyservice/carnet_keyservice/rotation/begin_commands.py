@@ -25,6 +25,7 @@ from carnet_keyservice.rotation.queries import find_unfinished
 from carnet_keyservice.rotation.seals import count_locks
 from carnet_keyservice.rotation.show import show_job
 from carnet_protocol.ids import JobId
+from carnet_protocol.suites import Suite
 from carnet_server.clock import system_clock
 from carnet_server.program import print_json
 
@@ -168,7 +169,7 @@ def _rotate(
     desk: Desk, kind: JobKind, parameters: JobParameters, *, dry_run: bool, resume: bool, as_json: bool
 ) -> None:
     if dry_run:
-        plan = desk.read(lambda connection: _plan(connection, kind, parameters))
+        plan = desk.read(lambda connection: _plan(connection, desk.deployment.write_suite, kind, parameters))
         print_json(plan) if as_json else show_job(Console(), plan)
         raise typer.Exit(0 if plan["can_begin"] else 1)
     if resume:
@@ -179,9 +180,9 @@ def _rotate(
     follow_job(desk, job.id, wanted=JobState.FINISHED, as_json=as_json)
 
 
-def _plan(connection: Connection, kind: JobKind, parameters: JobParameters) -> dict[str, Any]:
+def _plan(connection: Connection, suite: Suite, kind: JobKind, parameters: JobParameters) -> dict[str, Any]:
     now = system_clock()
-    total = count_locks(connection) if kind is JobKind.MASTER else count_records(connection, kind)
+    total = count_locks(connection) if kind is JobKind.MASTER else count_records(connection, kind, suite)
     active = next((row for row in load_master_keys(connection) if row.state is KeyState.ACTIVE), None)
     running = find_unfinished(connection)
     programs = count_running(connection, now=now)

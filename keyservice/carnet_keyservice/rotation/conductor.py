@@ -23,11 +23,15 @@ provider might make one key twice: so one process at a time conducts (`baton.py`
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from carnet_keyservice.errors import KeyServiceError, RotationError, SealedError
 from carnet_keyservice.locks.keys import open_seal
 from carnet_keyservice.master_keys.queries import find_master_key
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobState, Phase
+from carnet_keyservice.rotation.lock_destruction import count_doomed, require_time
+from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.processes import find_waiting
 from carnet_keyservice.rotation.queries import (
     count_progress,
@@ -37,7 +41,7 @@ from carnet_keyservice.rotation.queries import (
     load_shards,
 )
 from carnet_keyservice.rotation.report import sign_report
-from carnet_keyservice.rotation.seals import count_lacking, load_late, sweep_destroyed
+from carnet_keyservice.rotation.seals import count_lacking, count_locks, load_late, sweep_destroyed
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
 from carnet_server.errors import RefusalError
@@ -113,7 +117,7 @@ def _bring_on(shop: Workshop, job: Job) -> bool:
 
 def _prepare(shop: Workshop, job: Job) -> bool:
     if job.kind is not JobKind.MASTER:
-        return shop.decide(lambda moment: accept.begin_write(moment, job))
+        return _begin_write(shop, job)
     chosen, row = shop.decide(lambda moment: accept.choose_version(moment, job))
     old, new = chosen.versions
     if row is None:
@@ -123,7 +127,23 @@ def _prepare(shop: Workshop, job: Job) -> bool:
     shop.ring.load(row)
     if _is_waiting(shop, chosen):
         return False
-    return shop.decide(lambda moment: accept.begin_write(moment, chosen))
+    return _begin_write(shop, chosen)
+
+
+def _begin_write(shop: Workshop, job: Job) -> bool:
+    total = shop.survey(lambda connection: _count(connection, shop, job))
+    return shop.decide(lambda moment: accept.begin_write(moment, job, total=total))
+
+
+def _count(connection: Connection, shop: Workshop, job: Job) -> int:
+    """How many items `job` is about."""
+    match job.kind:
+        case JobKind.MASTER:
+            return count_locks(connection)
+        case JobKind.LOCKS | JobKind.SUITE:
+            return count_records(connection, job.kind, shop.deployment.write_suite)
+        case JobKind.DESTRUCTION:
+            return count_doomed(connection, until=require_time(job))
 
 
 def _provider_of(shop: Workshop, version: int) -> str:
@@ -143,7 +163,7 @@ def _check(shop: Workshop, job: Job) -> bool:
     shop.write(sweep_destroyed)
     if _is_waiting(shop, job):
         return False
-    if shop.read(lambda connection: count_lacking(connection, new, job=job.id)):
+    if shop.survey(lambda connection: count_lacking(connection, new, job=job.id)):
         shop.write(lambda connection: forget_skips(connection, job.id))
         return shop.decide(lambda moment: accept.write_again(moment, job))
     _require_late_opened(shop, job)

@@ -20,7 +20,7 @@ from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.ids import RecordId
 from carnet_protocol.limits import MAX_ROTATION_RECORDS
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 
 MAX_RECORDS: Final = min(50, MAX_ROTATION_RECORDS)
 """Records of one batch: a worker that is told to stop finishes them first."""
@@ -37,7 +37,9 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     if shop.rotator is None:
         raise RotationError("this program has no way to the vault")
     limit = min(limit, MAX_RECORDS)
-    records = shop.read(lambda connection: _load_records(connection, job, shard, limit=limit))
+    records = shop.read(
+        lambda connection: _load_records(connection, job, shard, limit=limit, suite=shop.deployment.write_suite)
+    )
     order = RotationOrder(job=str(job.id), newer_than=job.begun, by=job.by)
     rotated = shop.rotator.rotate(records, order) if records else []
     if shard.phase is Phase.DELETE:
@@ -56,20 +58,20 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     return Step(looked_at, is_last, shop.write(advance))
 
 
-def count_records(connection: Connection, kind: JobKind) -> int:
-    """How many records a job of `kind` is about."""
+def count_records(connection: Connection, kind: JobKind, suite: Suite) -> int:
+    """How many records a job of `kind` is about, in a deployment that writes `suite`."""
     wanted = [_IS_NEWEST]
     if kind is JobKind.SUITE:
-        wanted.append(record_locks.c.suite != int(WRITE_SUITE))
+        wanted.append(record_locks.c.suite != int(suite))
     return connection.execute(select(func.count()).where(*wanted)).scalar_one()
 
 
-def _load_records(connection: Connection, job: Job, shard: Shard, *, limit: int) -> list[RecordId]:
+def _load_records(connection: Connection, job: Job, shard: Shard, *, limit: int, suite: Suite) -> list[RecordId]:
     rows = connection.execute(
         select(record_locks.c.record)
         .where(
             _IS_NEWEST,
-            _is_wanted(job, shard.phase),
+            _is_wanted(job, shard.phase, suite),
             record_locks.c.record >= RecordId(shard.first.ljust(32, b"\0")),
             *([record_locks.c.record > RecordId(shard.after)] if shard.after else []),
             record_locks.c.record <= RecordId(shard.last),
@@ -80,13 +82,13 @@ def _load_records(connection: Connection, job: Job, shard: Shard, *, limit: int)
     return list(rows.scalars())
 
 
-def _is_wanted(job: Job, phase: Phase) -> ColumnElement[bool]:
+def _is_wanted(job: Job, phase: Phase, suite: Suite) -> ColumnElement[bool]:
     """Of newest locks: whether the job is to replace it, or put it there."""
     is_of_job = record_locks.c.made > job.begun
     if phase is Phase.DELETE:
         return is_of_job
     if job.kind is JobKind.SUITE:
-        return or_(is_of_job, record_locks.c.suite != int(WRITE_SUITE))
+        return or_(is_of_job, record_locks.c.suite != int(suite))
     return record_locks.c.record.is_not(None)
 
 

@@ -49,6 +49,13 @@ class Workshop:
         with reader(self.engine) as connection:
             return look(connection)
 
+    def survey(self, look: Callable[[Connection], T]) -> T:
+        """As `read`, for what looks at every lock there is: it may take as long as it takes."""
+        with reader(self.engine) as connection:
+            if self.engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            return look(connection)
+
     def decide(self, work: Callable[[Moment], T]) -> T:
         """What `work` decides and logs, in the writer's transaction. Raises what the writer raises."""
         return self.writer.run(

@@ -8,7 +8,7 @@ from carnet_protocol.errors import MalformedError, UnsupportedSuiteError
 from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.sealed_box import BoxKind, parse_header
 from carnet_protocol.statements import Permission
-from carnet_protocol.suites import SIZES, WRITE_SUITE
+from carnet_protocol.suites import KEM_SEED_SIZE
 from carnet_server.compartments import CompartmentRow
 from carnet_server.errors import BadRequestError, RefusedError, StaleError, TooLargeError
 from carnet_server.grants import GrantRow
@@ -26,7 +26,7 @@ STAGED_SECONDS: Final = 86_400
 def require_form(key: SealedKey) -> None:
     """Refuse what is not a sealed compartment key of the exact size. Raises `BadRequestError`."""
     try:
-        parse_header(key.sealed, BoxKind.SEALED_COMPARTMENT_KEY, plaintext_size=SIZES[WRITE_SUITE].kem_seed)
+        parse_header(key.sealed, BoxKind.SEALED_COMPARTMENT_KEY, plaintext_size=KEM_SEED_SIZE)
     except (MalformedError, UnsupportedSuiteError) as error:
         raise BadRequestError("sealed_key_malformed") from error
 

@@ -37,7 +37,8 @@ class Capsule(WireModel):
     compartment: CompartmentRecipient | None
     personal: PersonalRecipient | None
     lock_statement: StatementHash
-    wrap_suite: SuiteNumber
+    inner_suite: SuiteNumber
+    outer_suite: SuiteNumber
     sealed: Base64Bytes
 
     @model_validator(mode="after")
@@ -48,7 +49,14 @@ class Capsule(WireModel):
 
     def wrap_tuple(self, identity: IdentityTuple) -> WrapTuple:
         """The wrap tuple of this capsule for the version `identity`."""
-        return WrapTuple(identity, self.role, self.recipient(), Suite(self.wrap_suite), self.lock_statement)
+        return WrapTuple(
+            identity,
+            self.role,
+            self.recipient(),
+            Suite(self.inner_suite),
+            Suite(self.outer_suite),
+            self.lock_statement,
+        )
 
     def recipient(self) -> CompartmentLock | PersonalLock:
         """The inner lock's recipient."""

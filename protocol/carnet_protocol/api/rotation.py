@@ -77,14 +77,18 @@ class OldCapsulesPage(WireModel):
 
 
 class OuterLockSwap(WireModel):
-    """Puts `sealed` in the place of the capsule whose digest is `replaces`. `grant` is None for a compartment's."""
+    """Puts `sealed` in the place of the capsule whose digest is `replaces`. `grant` is None for a compartment's.
+
+    The inner lock goes on as it is, of the suite that it was.
+    """
 
     document: DocumentId
     version: Annotated[int, Field(ge=1, le=MAX_VERSIONS)]
     role: Annotated[KeyRole, Field(strict=False)]
     grant: StatementHash | None
     replaces: Sha256Digest
-    wrap_suite: SuiteNumber
+    inner_suite: SuiteNumber
+    outer_suite: SuiteNumber
     sealed: Base64Bytes
 
 

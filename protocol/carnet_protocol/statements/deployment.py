@@ -9,7 +9,7 @@ from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, Sha256Digest
 from carnet_protocol.limits import MAX_JSON_INTEGER
 from carnet_protocol.statements._base import Statement
 from carnet_protocol.statements.people import SigningPublicKey
-from carnet_protocol.wire import ShortText, SuiteNumber, UtcSeconds, WireModel
+from carnet_protocol.wire import ShortText, SuiteCode, UtcSeconds, WireModel
 
 
 def _check_origin(origin: str) -> str:
@@ -49,7 +49,10 @@ class Witness(WireModel):
 
 
 class ServiceCard(Statement):
-    """Describes a deployment. Signed by `card_key`, which a client pins at `carnet init`; a higher serial replaces."""
+    """Describes a deployment. Signed by `card_key`, which a client pins at `carnet init`; a higher serial replaces.
+
+    Everybody seals and signs under `write_suite`, and refuses what is of a suite below `suite_floor`.
+    """
 
     KIND: ClassVar[str] = "service-card"
 
@@ -60,7 +63,8 @@ class ServiceCard(Statement):
     keyservice: Server
     registrars: Annotated[tuple[SigningPublicKey, ...], Field(min_length=1, max_length=16, strict=False)]
     witnesses: Annotated[tuple[Witness, ...], Field(max_length=16, strict=False)]
-    suite_floor: SuiteNumber
+    suite_floor: SuiteCode
+    write_suite: SuiteCode
     issued_at: UtcSeconds
 
     @model_validator(mode="after")
@@ -69,6 +73,8 @@ class ServiceCard(Statement):
         keys += [*self.registrars, *(witness.key for witness in self.witnesses)]
         if len(set(keys)) != len(keys):
             raise ValueError("every key in a service card is another one")
+        if self.write_suite < self.suite_floor:
+            raise ValueError("what is written is not below the floor")
         return self
 
 

@@ -45,7 +45,8 @@ class Compartment(Statement):
             raise ValueError("a compartment key has the size of its suite")
         if len(self.sealed_name) != box_size(self.suite, COMPARTMENT_NAME_SIZE):
             raise ValueError("a sealed compartment name has one size")
-        if len(self.sealed_opening) != box_size(self.suite, READERS_SALT_SIZE):
+        # Sealed to the patient's account key, which may be of another suite.
+        if len(self.sealed_opening) not in {box_size(suite, READERS_SALT_SIZE) for suite in SIZES}:
             raise ValueError("a sealed opening has one size")
         return self
 

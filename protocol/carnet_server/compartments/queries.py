@@ -150,6 +150,7 @@ def insert_compartment(connection: Connection, signed: Signed[Compartment]) -> N
             "record": body.record,
             "compartment": body.compartment,
             "epoch": body.epoch,
+            "suite": int(body.suite),
             "device": body.device,
             "closed": None,
             "superseded": None,

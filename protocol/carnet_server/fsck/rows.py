@@ -68,11 +68,11 @@ class RowRule:
 
 
 def _identity(signed: AnyStatement) -> tuple[object, ...]:
-    return signed.body.founding or IdentityHash(signed.hash.raw), signed.body.serial
+    return signed.body.founding or IdentityHash(signed.hash.raw), signed.body.serial, signed.body.suite
 
 
 RULES: Final = (
-    RowRule(Identity, identities, ("identity", "serial"), _identity),
+    RowRule(Identity, identities, ("identity", "serial", "suite"), _identity),
     RowRule(Device, devices, ("identity", "device_key", "enrolled_by")),
     RowRule(Removal, removals, ("identity", "device", "since")),
     RowRule(
@@ -81,7 +81,7 @@ RULES: Final = (
         ("registrar", "id", "subject", "subject_statement", "succeeds", "not_before", "expires"),
     ),
     RowRule(Succession, successions, ("predecessor", "successor")),
-    RowRule(Compartment, compartments, ("record", "compartment", "epoch", "device")),
+    RowRule(Compartment, compartments, ("record", "compartment", "epoch", "suite", "device")),
     RowRule(Closing, closings, ("record", "compartment_statement")),
     RowRule(Erasure, erasures, ("record",)),
     RowRule(Filing, filings, ("record", "document", "serial", "compartment")),

@@ -136,9 +136,11 @@ class Case:
         body, now = signed.body, self._moment.now
         match body:
             case Identity() if body.founding is None:
+                self._moment.deployment.require_suite(body.suite)
                 decide.decide_founding(signed, now=now)
                 standing.found(signed)
             case Identity():
+                self._moment.deployment.require_suite(body.suite)
                 decide.decide_successor(signed, self.person, now=now)
                 self._require_new_root(body)
                 self._root_keys[self.person.current] = self.person.root_key

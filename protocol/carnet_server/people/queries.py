@@ -211,7 +211,11 @@ def load_bundles(connection: Connection, wanted: Sequence[IdentityHash]) -> dict
 
 
 def _insert_identity(connection: Connection, identity: IdentityHash, signed: Signed[Identity]) -> None:
-    connection.execute(insert(identities), {"hash": signed.hash, "identity": identity, "serial": signed.body.serial})
+    body = signed.body
+    connection.execute(
+        insert(identities),
+        {"hash": signed.hash, "identity": identity, "serial": body.serial, "suite": int(body.suite)},
+    )
 
 
 def _device(row: Row[Any]) -> DeviceRow:

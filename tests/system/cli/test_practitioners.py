@@ -14,6 +14,7 @@ from carnet.sealing import KemPrivateKey
 from carnet.session import open_session
 from carnet_protocol.api import Capsule
 from carnet_protocol.statements import Lock, Signed
+from carnet_protocol.suites import WRITE_SUITE
 from carnet_protocol.tuples import WrapTuple
 from tests.system.cli.conftest import Person, Servers
 
@@ -64,7 +65,7 @@ def garbage(laboratory: Person, deposit: str, tmp_path: Path, monkeypatch: pytes
     """A document that the laboratory deposited and that opens for nobody."""
     assert deposit
     make_bundle(tmp_path / "results.json", seed=3)
-    nobody = KemPrivateKey.make().public_key
+    nobody = KemPrivateKey.make(WRITE_SUITE).public_key
 
     def seal_to_nobody(
         content_key: bytes, wrap: WrapTuple, *, recipient_public_key: bytes, lock: Signed[Lock]

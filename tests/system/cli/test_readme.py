@@ -109,8 +109,10 @@ def test_tour_of_a_clinician(newcomer: Newcomer) -> None:
 
 def test_tour_of_a_security_team(newcomer: Newcomer) -> None:
     commands = commands_of("Five minutes as a security team")
-    assert len(commands) == 7
+    assert len(commands) == 10
     shown = [newcomer.type(command) for command in commands]
     assert all(text.rstrip().endswith("clean") for text in shown[1:3])
-    assert "is in force by event" in shown[5]
-    assert "in force" in shown[6]
+    assert all("finished" in text for text in shown[4:6])
+    assert "deactivated" in shown[6]
+    assert "is in force by event" in shown[8]
+    assert "in force" in shown[9]

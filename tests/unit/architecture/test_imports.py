@@ -186,6 +186,29 @@ def test_undeclared_library_is_found(tmp_path: Path) -> None:
     ]
 
 
+def misplaced_write_suites(root: Path) -> Iterator[str]:
+    """Yields each module that takes the suite to write from the source, where the service card says it."""
+    for module in modules(root):
+        if module.path == "client/carnet/deployment/prepare.py" or not module.package:
+            continue
+        for found in imports(module):
+            if found.name == "carnet_protocol.suites.WRITE_SUITE":
+                yield f"{module.path}:{found.line}: the suite to write is the service card's to say"
+
+
+def test_the_suite_to_write_is_asked_of_the_card() -> None:
+    refuse(misplaced_write_suites(ROOT))
+
+
+def test_a_suite_taken_from_the_source_is_found(tmp_path: Path) -> None:
+    text = "from carnet_protocol.suites import WRITE_SUITE\n"
+    plant(tmp_path, "client/carnet/x.py", text)
+    plant(tmp_path, "client/carnet/deployment/prepare.py", text)
+    assert list(misplaced_write_suites(tmp_path)) == [
+        "client/carnet/x.py:1: the suite to write is the service card's to say"
+    ]
+
+
 def test_library_for_types_alone_may_be_of_the_dev_group(tmp_path: Path) -> None:
     plant(tmp_path, "pyproject.toml", PYPROJECT)
     text = "if TYPE_CHECKING:\n    import yaml\n    from mypy_boto3_s3 import S3Client\nelse:\n    import yaml\n"

@@ -17,6 +17,7 @@ from carnet import slots
 from carnet.sealing import PassphraseCost
 from carnet.transport import ServerName
 from carnet_keyservice.app import REVISIONS as KEYSERVICE_REVISIONS
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_server.database import make_engine
 from carnet_server.migrations import migrate
 from carnet_vault.app import REVISIONS as VAULT_REVISIONS
@@ -63,14 +64,20 @@ def postgres_engines(postgres_cluster: PostgresCluster) -> Iterator[dict[ServerN
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ClientWorld]:
+def suite() -> Suite:
+    """The suite that the deployment writes; whole stories ask for the others."""
+    return WRITE_SUITE
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path, suite: Suite) -> Iterator[ClientWorld]:
     """A deployment with both servers running."""
     engines: dict[ServerName, Engine] | None = None
     if getattr(request, "param", "sqlite") == "postgresql":
         engines = dict(request.getfixturevalue("postgres_engines"))
         for engine in engines.values():
             empty_tables(engine)
-    world = ClientWorld.make(tmp_path, engines=engines)
+    world = ClientWorld.make(tmp_path, suite=suite, engines=engines)
     world.start()
     yield world
     world.stop()

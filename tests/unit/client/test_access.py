@@ -29,6 +29,7 @@ from carnet.session import Session
 from carnet_protocol.api import ReleaseKind
 from carnet_protocol.ids import CompartmentId
 from carnet_protocol.statements import Grant, Identity, Lock, Purpose, Receipt, Signed
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support.client import ClientWorld, Wire, find_compartment, put_document
 from tests.support.people import Dice
 
@@ -191,7 +192,7 @@ def test_another_person_in_the_place_of_the_patient_is_refused(story: Story, ser
 
 def test_a_planted_compartment_key_is_refused(story: Story) -> None:
     planted = seal_compartment_key(
-        KemPrivateKey.make(),
+        KemPrivateKey.make(WRITE_SUITE),
         compartment=story.access.compartment(story.general).newest,
         grant=story.grant.hash,
         reader=Signed.parse(story.bob.keyring.body.person.identities[0], Identity),

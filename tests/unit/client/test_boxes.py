@@ -21,9 +21,9 @@ BOB = make_person(DICE, Role.PRACTITIONER)
 DEPLOYMENT = Deployment.make(DICE)
 RECORD = OwnRecord(DICE, ALICE, DEPLOYMENT)
 COMPARTMENT = RECORD.open_compartment()
-KEY = KemPrivateKey(COMPARTMENT.key.seed)
-ALICES_KEY = KemPrivateKey(ALICE.account_key.seed)
-BOBS_KEY = KemPrivateKey(BOB.account_key.seed)
+KEY = KemPrivateKey(COMPARTMENT.key.seed, WRITE_SUITE)
+ALICES_KEY = KemPrivateKey(ALICE.account_key.seed, WRITE_SUITE)
+BOBS_KEY = KemPrivateKey(BOB.account_key.seed, WRITE_SUITE)
 GRANT = StatementHash(DICE(32))
 
 
@@ -61,7 +61,7 @@ def test_compartment_key_of_another_epoch_is_refused() -> None:
 def test_planted_compartment_key_is_refused() -> None:
     # Anyone can seal to Bob's public key: attack 5.
     planted = boxes.seal_compartment_key(
-        KemPrivateKey.make(), compartment=COMPARTMENT.newest, grant=GRANT, reader=BOB.current
+        KemPrivateKey.make(WRITE_SUITE), compartment=COMPARTMENT.newest, grant=GRANT, reader=BOB.current
     )
     with pytest.raises(VerificationError, match="planted"):
         reopen(planted)

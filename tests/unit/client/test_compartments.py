@@ -16,6 +16,7 @@ from carnet.sealing import KemPrivateKey
 from carnet_protocol.authority import Person, verify_person
 from carnet_protocol.ids import CompartmentId
 from carnet_protocol.statements import Closing, Compartment, Grant, Permission, Revocation, Role, Signed
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support.people import NOW, Deployment, Dice, OwnPerson, make_person
 from tests.support.records import OwnCompartment, OwnRecord
 
@@ -183,7 +184,7 @@ class Book:
         return Signed.sign(body, self.record.patient.device.signer)
 
     def verify(self, newest: Signed[Compartment], *, grants: object = None, revocations: object = None) -> None:
-        keys = [KemPrivateKey.make(), KemPrivateKey(self.record.patient.account_key.seed)]
+        keys = [KemPrivateKey.make(WRITE_SUITE), KemPrivateKey(self.record.patient.account_key.seed, WRITE_SUITE)]
         verify_readers(
             newest,
             grants=self.grants if grants is None else grants,

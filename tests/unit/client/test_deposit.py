@@ -14,7 +14,10 @@ from carnet.documents.spool import deposit_large
 from carnet.errors import CallerError, UsageError
 from carnet.records import open_record
 from carnet.session import Session
+from carnet_protocol.suites import Suite
 from tests.support.client import ClientWorld, find_compartment, titles
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 Deposit = Callable[[Session, RecordAccess, list[NewVersion]], object]
 

@@ -18,11 +18,14 @@ from carnet.session import Session
 from carnet_protocol.api import LockView
 from carnet_protocol.ids import CompartmentId, DocumentId
 from carnet_protocol.statements import Filing, Signed
+from carnet_protocol.suites import Suite
 from tests.support.client import PASSPHRASE, ClientWorld, find_compartment, put_document
 from tests.support.cuts import Cut, quiet
 from tests.support.databases import BOTH
 
 DATABASES = BOTH
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from carnet.keys import (
 from carnet.words import WordsError
 from carnet_protocol.ids import Commitment, IdentityHash, StatementHash
 from carnet_protocol.statements import Recovery
+from carnet_protocol.suites import WRITE_SUITE
 from tests.support.people import NOW, Dice
 
 DICE = Dice("keys")
@@ -60,7 +61,7 @@ def test_secret_has_one_length(size: int) -> None:
 
 def test_what_is_derived_from_one_key_differs() -> None:
     derived = {
-        ACCOUNT.derive_kem_key().seed(),
+        ACCOUNT.derive_kem_key(WRITE_SUITE).seed(),
         ACCOUNT.derive_device_name_key(),
         ACCOUNT.derive_keyring_body_key(),
         ACCOUNT.derive_local_state_key(),

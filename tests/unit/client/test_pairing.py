@@ -111,7 +111,9 @@ def test_a_changed_beginning_is_refused(world: ClientWorld) -> None:
 
 def answer_with(request: PairingRequest, **members: object) -> bytes:
     plaintext = format_canonical_json({"format": "carnet.device-answer.v1", **members})
-    return seal_message(plaintext, request.kem_key, info=pack(labels.DEVICE_PAIRING, request.digest))
+    return seal_message(
+        plaintext, request.kem_key, suite=request.suite, info=pack(labels.DEVICE_PAIRING, request.digest)
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from carnet.profiles import DEFAULT_COMPARTMENTS
 from carnet.records import open_record
 from carnet.session import Session
 from carnet_protocol.statements import Role
+from carnet_protocol.suites import Suite
 from tests.support.client import PASSPHRASE, ClientWorld, Wire
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 
 def names(session: Session) -> list[str | None]:

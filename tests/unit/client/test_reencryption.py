@@ -24,11 +24,13 @@ from carnet.session import Session
 from carnet_protocol.api import CapsulesPage
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
+from carnet_protocol.suites import Suite
 from tests.support.client import ClientWorld, find_compartment, put_document, titles
 from tests.support.cuts import Cut, quiet
 from tests.support.databases import BOTH
 from tests.support.tables import count_rows
 
+pytestmark = pytest.mark.parametrize("suite", Suite)
 DATABASES = BOTH
 
 

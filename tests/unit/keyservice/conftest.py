@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import Engine
 
 from carnet_keyservice.app import REVISIONS
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_server.database import make_engine
 from carnet_server.migrations import migrate
 from tests.support.databases import SqliteTemplate, empty_tables
 from tests.support.keyservice import KeyServiceStory, KeyServiceWorld
-from tests.support.people import Dice
+from tests.support.people import Deployment, Dice
 from tests.support.postgres import PostgresCluster, postgres_cluster
 
 __all__ = ["postgres_cluster"]
@@ -47,9 +48,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def world(engine: Engine, tmp_path: Path) -> Iterator[KeyServiceWorld]:
+def suites() -> tuple[Suite, Suite]:
+    """The suite of people's keys, and the one that the key service writes; whole stories ask for others."""
+    return WRITE_SUITE, WRITE_SUITE
+
+
+@pytest.fixture
+def world(engine: Engine, tmp_path: Path, suites: tuple[Suite, Suite]) -> Iterator[KeyServiceWorld]:
     """A running key service that knows nobody."""
-    made = KeyServiceWorld.make(engine, tmp_path, Dice("deployment"))
+    inner, outer = suites
+    dice = Dice("deployment", inner)
+    made = KeyServiceWorld.make(engine, tmp_path, dice, own=Deployment.make(dice, write=outer))
     with made.client:
         yield made
 

@@ -1,5 +1,7 @@
 """Record locks: made by the patient, issued again in time, retired for good."""
 
+from typing import Any
+
 import pytest
 
 from carnet_keyservice.locks import decide
@@ -95,7 +97,7 @@ def test_a_practitioner_has_no_lock_of_their_own(story: KeyServiceStory) -> None
 def test_two_requests_never_make_the_same_version(story: KeyServiceStory, monkeypatch: pytest.MonkeyPatch) -> None:
     made = LockKeys.make
 
-    def overtaken(self: LockKeys, record: RecordId, version: int, **given: frozenset[int]) -> object:
+    def overtaken(self: LockKeys, record: RecordId, version: int, **given: Any) -> object:
         monkeypatch.setattr(LockKeys, "make", made)
         accept(story.world.post(f"{story.path}/locks", story.alice))
         return made(self, record, version, **given)

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -24,6 +25,7 @@ from carnet_keyservice.master_keys.state import OPENING, TRANSITIONS, KeyState, 
 from carnet_keyservice.sealing import Secret
 from carnet_keyservice.startup import require_master_keys
 from carnet_protocol.ids import RecordId
+from carnet_protocol.suites import Suite
 from carnet_server.errors import SettingsError, UnavailableError
 from carnet_server.writer import Writer
 from tests.support.keyservice import KeyServiceStory, code
@@ -225,7 +227,7 @@ def test_a_provider_that_goes_away_takes_nothing_from_what_is_in_memory(engine: 
     ring = MasterKeys([kept])
     start(engine, ring)
     kept.is_away = True
-    lock = LockKeys(ring).make(RECORD, 1, under=[1])
+    lock = LockKeys(ring).make(RECORD, 1, suite=Suite(1), under=[1])
     assert open_sealed_lock(ring, lock).public_key == lock.lock.lock_key
 
 
@@ -276,7 +278,7 @@ def changed(sealed: SealedLock, **changes: object) -> SealedLock:
 
 def test_a_fresh_lock_is_sealed_for_its_own_place() -> None:
     ring = make_ring(secret("one"))
-    sealed = LockKeys(ring).make(RECORD, 3, under=[1])
+    sealed = LockKeys(ring).make(RECORD, 3, suite=Suite(1), under=[1])
     assert open_sealed_lock(ring, sealed).public_key == sealed.lock.lock_key
     for other in (
         changed(sealed, record=RecordId(bytes(32))),
@@ -289,7 +291,7 @@ def test_a_fresh_lock_is_sealed_for_its_own_place() -> None:
 
 def test_a_lock_opens_under_each_key_that_it_was_sealed_under_and_no_other() -> None:
     ring = make_ring(secret("one"), secret("two"), secret("three"))
-    sealed = LockKeys(ring).make(RECORD, 1, under=[1, 2])
+    sealed = LockKeys(ring).make(RECORD, 1, suite=Suite(1), under=[1, 2])
     assert [seal.master_key_version for seal in sealed.seals] == [1, 2]
     for seal in sealed.seals:
         assert open_sealed_lock(ring, replace(sealed, seals=(seal,))).public_key == sealed.lock.lock_key
@@ -300,7 +302,7 @@ def test_a_lock_opens_under_each_key_that_it_was_sealed_under_and_no_other() -> 
 
 def test_a_broken_seal_hides_no_good_one() -> None:
     ring = make_ring(secret("one"), secret("two"))
-    sealed = LockKeys(ring).make(RECORD, 1, under=[1, 2])
+    sealed = LockKeys(ring).make(RECORD, 1, suite=Suite(1), under=[1, 2])
     torn = replace(sealed, seals=(replace(sealed.seals[0], sealed_seed=bytes(72)), sealed.seals[1]))
     assert open_sealed_lock(ring, torn).public_key == sealed.lock.lock_key
     with pytest.raises(SealedError):
@@ -310,7 +312,7 @@ def test_a_broken_seal_hides_no_good_one() -> None:
 
 
 def test_a_lock_does_not_open_under_another_master_key() -> None:
-    sealed = LockKeys(make_ring(secret("one"))).make(RECORD, 1, under=[1])
+    sealed = LockKeys(make_ring(secret("one"))).make(RECORD, 1, suite=Suite(1), under=[1])
     with pytest.raises(SealedError):
         open_sealed_lock(make_ring(secret("two")), sealed)
     with pytest.raises(UnavailableError):
@@ -319,7 +321,7 @@ def test_a_lock_does_not_open_under_another_master_key() -> None:
 
 def test_only_so_many_opened_locks_are_kept_and_the_ones_used_last() -> None:
     lock_keys = LockKeys(make_ring(secret("one")), capacity=2)
-    locks = [lock_keys.make(RECORD, version, under=[1]) for version in (1, 2, 3)]
+    locks = [lock_keys.make(RECORD, version, suite=Suite(1), under=[1]) for version in (1, 2, 3)]
     for lock in locks[:2]:
         lock_keys.open(lock)
     assert lock_keys.find((RECORD, 1)) is not None
@@ -339,7 +341,7 @@ def test_a_lock_that_cannot_be_read_back_is_never_used() -> None:
     lying.hold(1, Secret(bytes(32)))
     for ring in (lying, MasterKeys([KeptKeys()])):
         with pytest.raises(UnavailableError):
-            LockKeys(ring).make(RECORD, 1, under=[1])
+            LockKeys(ring).make(RECORD, 1, suite=Suite(1), under=[1])
 
 
 def test_a_new_lock_is_sealed_under_every_key_that_is_sealing(story: KeyServiceStory) -> None:
@@ -366,7 +368,7 @@ def test_a_lock_made_while_a_master_key_comes_into_use_is_never_sealed_under_the
     if is_known:
         story.world.master_keys.hold(2, secret("two"))
 
-    def overtaken(self: LockKeys, record: RecordId, version: int, **given: frozenset[int]) -> SealedLock:
+    def overtaken(self: LockKeys, record: RecordId, version: int, **given: Any) -> SealedLock:
         monkeypatch.setattr(LockKeys, "make", made)
         sealed = made(self, record, version, **given)
         with engine.begin() as connection:

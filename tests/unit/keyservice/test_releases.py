@@ -16,6 +16,7 @@ from carnet_protocol.ids import (
 )
 from carnet_protocol.limits import MAX_RELEASE_ITEMS
 from carnet_protocol.statements import Lock, Permission, Receipt, Role, Signed
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
 from carnet_server.events.event import derive_leaf_hash
 from carnet_server.records import decide as record_rules
@@ -24,6 +25,10 @@ from tests.support.keyservice import KeyServiceStory, accept, code
 from tests.support.people import DAY, NOW, OwnPerson, make_person
 from tests.support.records import make_version, release_item, update_of
 from tests.support.tables import unchanged
+
+pytestmark = pytest.mark.parametrize(
+    "suites", [(Suite(1), Suite(1)), (Suite(2), Suite(2)), (Suite(1), Suite(2))], ids=["1", "2", "2 over 1"]
+)
 
 MANIFEST = StatementHash(bytes(32))
 
@@ -295,6 +300,9 @@ def test_a_capsule_is_released_under_what_it_is_bound_to_and_nothing_else(story:
         item.model_copy(update={"capsule": capsule.model_copy(update={"document": other.document})}),
         item.model_copy(update={"capsule": capsule.model_copy(update={"version": 2})}),
         item.model_copy(update={"capsule": capsule.model_copy(update={"role": KeyRole.CONTENT})}),
+        item.model_copy(update={"suite": Suite(3 - item.suite)}),
+        item.model_copy(update={"capsule": capsule.model_copy(update={"inner_suite": Suite(3 - capsule.inner_suite)})}),
+        item.model_copy(update={"capsule": capsule.model_copy(update={"outer_suite": Suite(3 - capsule.outer_suite)})}),
     ]
     damaged = (
         capsule.sealed[:-1],
@@ -305,7 +313,7 @@ def test_a_capsule_is_released_under_what_it_is_bound_to_and_nothing_else(story:
         capsule.sealed[:-1] + bytes([capsule.sealed[-1] ^ 1]),
         capsule.sealed[:4] + b"\x01" + capsule.sealed[5:],
         capsule.sealed[:5] + b"\x02" + capsule.sealed[6:],
-        capsule.sealed[:7] + b"\x02" + capsule.sealed[8:],
+        capsule.sealed[:7] + bytes([3 - capsule.outer_suite]) + capsule.sealed[8:],
     )
     wrong += [item.model_copy(update={"capsule": capsule.model_copy(update={"sealed": sealed})}) for sealed in damaged]
     assert released(story, *wrong, item) == [False] * len(wrong) + [True]

@@ -13,8 +13,8 @@ from carnet_keyservice.sealing import LockKey, LockPublicKey, Secret
 from carnet_protocol.api import Capsule, OldCapsule, OuterLockSwap
 from carnet_protocol.api.capsules import CapsuleEntry, CompartmentRecipient, PersonalRecipient
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordId, Sha256Digest, StatementHash
-from carnet_protocol.sealed_box import inner_size
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.sealed_box import capsule_size, inner_size
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_protocol.tuples import IdentityTuple, KeyRole
 from tests.support.hpke import open_box, seal
 from tests.support.people import Dice
@@ -52,7 +52,8 @@ def make_old(recipient: dict[str, Any], *, record: RecordId = RECORD) -> OldCaps
         version=3,
         role=KeyRole.CONTENT,
         lock_statement=OLD,
-        wrap_suite=WRITE_SUITE,
+        inner_suite=WRITE_SUITE,
+        outer_suite=WRITE_SUITE,
         sealed=b"",
         **recipient,
     )
@@ -77,6 +78,31 @@ def test_a_remade_capsule_holds_the_same_inner_lock_in_the_same_place(recipient:
     with pytest.raises(SealedError):
         KEY.open_outer_lock(then, made.sealed)
     OuterLockSwap.model_validate_json(made.model_dump_json())
+
+
+@pytest.mark.parametrize("recipient", [SHARED, PERSONAL], ids=["compartment", "person"])
+def test_a_lock_of_suite_2_goes_around_an_inner_lock_of_suite_1(recipient: dict[str, Any]) -> None:
+    """What moves a record's outer locks to another suite without the patient."""
+    later = Suite.P384_MLKEM1024
+    key = LockKey(Secret(NEW_SEED), later)
+    old = make_old(recipient)
+    made = remake(old, FACTS, keys=KEYS, new=NewLock(2, NEW, "", LockPublicKey(key.public_key, later), key))
+    assert isinstance(made, OuterLockSwap)
+    assert (made.inner_suite, made.outer_suite) == (WRITE_SUITE, later)
+    assert len(made.sealed) == capsule_size(inner_suite=WRITE_SUITE, outer_suite=later)
+    wrap = old.entry.capsule.wrap_tuple(IdentityTuple(WRITE_SUITE, RECORD, DOCUMENT, 3, AUTHOR))
+    then = replace(wrap, lock_statement=NEW, outer_suite=later)
+    assert open_box(NEW_SEED, then.outer_info(), made.sealed) == INNER
+    with pytest.raises(SealedError):
+        key.open_outer_lock(replace(then, inner_suite=later), made.sealed)
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_a_public_half_that_is_none_is_refused(suite: Suite) -> None:
+    good = LockKey(Secret(NEW_SEED), suite).public_key
+    for raw in (b"", good[:-1], good + b"\0", b"\xff" * len(good)):
+        with pytest.raises(SealedError):
+            LockPublicKey(raw, suite)
 
 
 def left(old: OldCapsule, facts: Facts = FACTS, **options: Any) -> LeftReason:

@@ -9,13 +9,17 @@ from carnet_protocol.api import AccessView, CapsuleSwap, RecordUpdate, SealedKey
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.sealed_box import BoxKind, format_header
 from carnet_protocol.statements import Grant, Role, Signed
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole, sealed_compartment_key_info
 from tests.support.hpke import open_box
 from tests.support.keyservice import KeyServiceStory, accept, code
 from tests.support.people import NOW, OwnPerson, make_person
 from tests.support.records import OwnCompartment, OwnRecord, update_of
 from tests.support.tables import unchanged
+
+pytestmark = pytest.mark.parametrize(
+    "suites", [(Suite(1), Suite(1)), (Suite(2), Suite(2)), (Suite(1), Suite(2))], ids=["1", "2", "2 over 1"]
+)
 
 
 def view(story: KeyServiceStory, person: OwnPerson, grant: Signed[Grant] | None) -> AccessView:
@@ -45,7 +49,7 @@ def bring(story: KeyServiceStory, *keys: SealedKey, by: OwnPerson | None = None)
 def opens(key: SealedKey, reader: OwnPerson, compartment: OwnCompartment) -> bool:
     """Whether `reader` opens `key` with the newest account key and finds the key of `compartment`."""
     info = sealed_compartment_key_info(
-        WRITE_SUITE,
+        reader.account_key.suite,
         compartment_statement=key.compartment_statement,
         grant=key.grant,
         reader_statement=key.reader_statement,
@@ -170,10 +174,10 @@ def test_own_copies_of_another_record_are_not_shown(story: KeyServiceStory) -> N
     [
         b"",
         b"CRNT",
-        format_header(BoxKind.SEALED_COMPARTMENT_KEY, WRITE_SUITE),
-        format_header(BoxKind.INNER_LOCK, WRITE_SUITE) + bytes(1168),
-        format_header(BoxKind.SEALED_COMPARTMENT_KEY, WRITE_SUITE) + bytes(1167),
-        format_header(BoxKind.SEALED_COMPARTMENT_KEY, WRITE_SUITE) + bytes(1169),
+        format_header(BoxKind.SEALED_COMPARTMENT_KEY, Suite(1)),
+        format_header(BoxKind.INNER_LOCK, Suite(1)) + bytes(1168),
+        format_header(BoxKind.SEALED_COMPARTMENT_KEY, Suite(1)) + bytes(1167),
+        format_header(BoxKind.SEALED_COMPARTMENT_KEY, Suite(1)) + bytes(1169),
     ],
 )
 def test_what_is_no_sealed_key_is_refused(story: KeyServiceStory, sealed: bytes) -> None:

@@ -221,6 +221,7 @@ STATEMENTS: dict[str, Statement] = {
             registrars=(REGISTRAR.public_key,),
             witnesses=(),
             suite_floor=SUITE,
+            write_suite=SUITE,
             issued_at=NOW,
         ),
         Receipt(server=FINGERPRINT, index=0, time=NOW, leaf=Sha256Digest(bytes(32))),

@@ -1,5 +1,6 @@
 """Where the bytes of a ciphertext lie, and the digest over them."""
 
+import hashlib
 import itertools
 
 import pytest
@@ -19,7 +20,7 @@ from carnet_protocol.layout import (
     leaf_ranges,
     padded_size,
 )
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import SIZES, Suite
 
 CHUNK = 16_384
 MIB = 1_048_576
@@ -80,29 +81,40 @@ def test_a_leaf_beyond_the_ends_is_refused(leaf: int) -> None:
         leaf_range(ciphertext_size(2 * MIB), leaf)
 
 
-def test_leaf_digests_and_content_digest_are_kept_apart() -> None:
+SUITES = pytest.mark.parametrize("suite", Suite)
+
+
+def digest(suite: Suite, data: bytes) -> bytes:
+    return blake3(data).digest() if suite == 1 else hashlib.sha384(data).digest()
+
+
+@SUITES
+def test_leaf_digests_and_content_digest_are_kept_apart(suite: Suite) -> None:
     data = b"some bytes"
-    assert leaf_digest(WRITE_SUITE, data) == blake3(b"\0" + data).digest()
-    digests = leaf_digest(WRITE_SUITE, data)
+    assert leaf_digest(suite, data) == digest(suite, b"\0" + data)
+    digests = leaf_digest(suite, data)
+    assert len(digests) == SIZES[suite].content_digest
     size = ciphertext_size(5)
-    assert (
-        content_digest(WRITE_SUITE, ciphertext_size=size, leaf_digests=digests)
-        == blake3(b"\1" + size.to_bytes(8, "big") + digests).digest()
+    assert content_digest(suite, ciphertext_size=size, leaf_digests=digests) == digest(
+        suite, b"\1" + size.to_bytes(8, "big") + digests
     )
 
 
-@pytest.mark.parametrize("length", [0, 31, 33, 64])
-def test_a_leaf_list_of_another_length_is_refused(length: int) -> None:
+@SUITES
+@pytest.mark.parametrize("difference", [-49, -16, -1, 1, 16, 32, 48])
+def test_a_leaf_list_of_another_length_is_refused(suite: Suite, difference: int) -> None:
+    length = max(0, SIZES[suite].content_digest + difference)
     with pytest.raises(MalformedError):
-        content_digest(WRITE_SUITE, ciphertext_size=ciphertext_size(5), leaf_digests=bytes(length))
+        content_digest(suite, ciphertext_size=ciphertext_size(5), leaf_digests=bytes(length))
 
 
-def test_the_content_digest_depends_on_size_and_order() -> None:
-    one, two = bytes([1]) * 32, bytes([2]) * 32
+@SUITES
+def test_the_content_digest_depends_on_size_and_order(suite: Suite) -> None:
+    one, two = (bytes([number]) * SIZES[suite].content_digest for number in (1, 2))
     size = ciphertext_size(2 * MIB - 1)
     digests = {
-        content_digest(WRITE_SUITE, ciphertext_size=size, leaf_digests=one + two),
-        content_digest(WRITE_SUITE, ciphertext_size=size, leaf_digests=two + one),
-        content_digest(WRITE_SUITE, ciphertext_size=size - 1, leaf_digests=one + two),
+        content_digest(suite, ciphertext_size=size, leaf_digests=one + two),
+        content_digest(suite, ciphertext_size=size, leaf_digests=two + one),
+        content_digest(suite, ciphertext_size=size - 1, leaf_digests=one + two),
     }
     assert len(digests) == 3

@@ -25,7 +25,7 @@ from tests.unit.protocol.samples import COMPARTMENT, DOCTOR, DOCUMENT, HASH, PAT
 OTHER_HASH = StatementHash(bytes([8]) * 32)
 IDENTITY = IdentityTuple(SUITE, RECORD, DOCUMENT, 1, PATIENT)
 LOCK = CompartmentLock(COMPARTMENT, HASH)
-WRAP = WrapTuple(IDENTITY, KeyRole.CONTENT, LOCK, SUITE, OTHER_HASH)
+WRAP = WrapTuple(IDENTITY, KeyRole.CONTENT, LOCK, SUITE, SUITE, OTHER_HASH)
 PERSONAL = dataclasses.replace(WRAP, recipient=PersonalLock(HASH, DOCTOR, OTHER_HASH))
 
 OTHER_IDENTITIES = [
@@ -61,9 +61,12 @@ def test_every_field_of_the_wrap_tuple_is_bound_in_both_locks() -> None:
     ]
     infos = [info for one in [WRAP, *others] for info in (one.inner_info(), one.outer_info())]
     assert len(set(infos)) == len(infos)
-    relocked = dataclasses.replace(WRAP, lock_statement=HASH)
-    assert relocked.inner_info() == WRAP.inner_info()
-    assert relocked.outer_info() != WRAP.outer_info()
+    (other,) = set(Suite) - {SUITE}
+    for changed in ({"lock_statement": HASH}, {"outer_suite": other}):
+        relocked = dataclasses.replace(WRAP, **changed)
+        assert relocked.inner_info() == WRAP.inner_info()
+        assert relocked.outer_info() != WRAP.outer_info()
+    assert dataclasses.replace(WRAP, inner_suite=other).inner_info() != WRAP.inner_info()
 
 
 def test_kinds_of_the_locks() -> None:
@@ -92,8 +95,14 @@ def test_other_infos_bind_each_of_their_coordinates() -> None:
     assert len(set(infos)) == len(infos)
 
 
-def test_sizes_of_suite_1() -> None:
-    assert (inner_size(SUITE), capsule_size(SUITE)) == (1176, 2320)
+@pytest.mark.parametrize(
+    ("inner", "outer", "sizes"),
+    [(1, 1, (1176, 2320)), (2, 2, (1721, 3410)), (1, 2, (1176, 2865)), (2, 1, (1721, 2865))],
+)
+def test_sizes_of_the_two_locks(inner: int, outer: int, sizes: tuple[int, int]) -> None:
+    """Those of the table in the spec, the mixed ones among them."""
+    found = inner_size(Suite(inner)), capsule_size(inner_suite=Suite(inner), outer_suite=Suite(outer))
+    assert found == sizes
 
 
 @pytest.mark.parametrize("kind", list(BoxKind))
@@ -107,9 +116,12 @@ def test_a_header_is_parsed_only_as_what_it_is(kind: BoxKind) -> None:
     for wrong in (b"", box[:7], box[:-1], box + b"\0", b"X" + box[1:], box[:5] + b"\2" + box[6:]):
         with pytest.raises(MalformedError):
             parse_header(wrong, kind, plaintext_size=32)
-    for number in (0, 2, 255):
+    for number in (0, 3, 255):
         with pytest.raises(UnsupportedSuiteError):
             parse_header(box[:7] + bytes([number]) + box[8:], kind, plaintext_size=32)
+    for suite in set(Suite) - {SUITE}:
+        with pytest.raises(MalformedError):
+            parse_header(box[:7] + bytes([suite]) + box[8:], kind, plaintext_size=32)
 
 
 def test_a_suite_below_the_floor_is_refused() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
+from carnet_protocol.suites import WRITE_SUITE, Suite
 from carnet_server.database import make_engine
 from carnet_server.migrations import migrate
 from carnet_vault.app import REVISIONS
@@ -62,16 +63,22 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture
-def story(engine: Engine, tmp_path: Path) -> Iterator[VaultStory]:
+def suite() -> Suite:
+    """The suite of the story; whole stories ask for the others."""
+    return WRITE_SUITE
+
+
+@pytest.fixture
+def story(engine: Engine, tmp_path: Path, suite: Suite) -> Iterator[VaultStory]:
     """Alice's record, opened, on either database."""
-    world = VaultWorld.make(engine, tmp_path, Dice("vault"))
+    world = VaultWorld.make(engine, tmp_path, Dice("vault", suite))
     with world.client:
         yield VaultStory.begin(world)
 
 
 @pytest.fixture
-def sqlite_story(sqlite_engine: Engine, tmp_path: Path) -> Iterator[VaultStory]:
+def sqlite_story(sqlite_engine: Engine, tmp_path: Path, suite: Suite) -> Iterator[VaultStory]:
     """Alice's record, opened, on SQLite: for tests that are about its file or that PostgreSQL's constraints forbid."""
-    world = VaultWorld.make(sqlite_engine, tmp_path, Dice("vault"))
+    world = VaultWorld.make(sqlite_engine, tmp_path, Dice("vault", suite))
     with world.client:
         yield VaultStory.begin(world)

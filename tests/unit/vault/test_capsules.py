@@ -5,11 +5,14 @@ import pytest
 from carnet_protocol.api import Capsule, CapsulesPage
 from carnet_protocol.ids import StatementHash
 from carnet_protocol.statements import Grant, Signed
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
 from tests.support.parcels import Parcel, swap
 from tests.support.people import OwnDevice
 from tests.support.tables import count_rows
 from tests.support.vault import VaultStory, code, nothing_changes
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 
 def brought(story: VaultStory) -> Parcel:

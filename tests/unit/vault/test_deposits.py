@@ -8,12 +8,15 @@ import pytest
 from carnet_protocol.api import DepositReceipts, DocumentsPage, OpenedVersion
 from carnet_protocol.ids import RecordId, Sha256Digest, UploadId
 from carnet_protocol.statements import Manifest, Permission, Receipt, Signed
+from carnet_protocol.suites import Suite
 from carnet_vault.deposits import decide
 from tests.support.parcels import METADATA_BYTES, Parcel, make_sealed
 from tests.support.people import DAY, NOW, OwnDevice
 from tests.support.records import make_lock
 from tests.support.tables import count_rows
 from tests.support.vault import VaultStory, code, nothing_changes
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 
 def altered(parcel: Parcel, signer: OwnDevice, **changes: object) -> Parcel:
@@ -237,7 +240,21 @@ WRONG_PARTS: dict[str, Callable[[VaultStory, Parcel], dict[str, Any]]] = {
     },
     "capsule of another suite": lambda _, parcel: {
         "content_capsule": parcel.content_capsule.model_copy(
-            update={"sealed": parcel.content_capsule.sealed[:6] + b"\0\2" + parcel.content_capsule.sealed[8:]}
+            update={
+                "sealed": parcel.content_capsule.sealed[:6]
+                + int(3 - parcel.content_capsule.outer_suite).to_bytes(2, "big")
+                + parcel.content_capsule.sealed[8:]
+            }
+        )
+    },
+    "capsule that says another outer suite": lambda _, parcel: {
+        "content_capsule": parcel.content_capsule.model_copy(
+            update={"outer_suite": Suite(3 - parcel.content_capsule.outer_suite)}
+        )
+    },
+    "capsule that says another inner suite": lambda _, parcel: {
+        "content_capsule": parcel.content_capsule.model_copy(
+            update={"inner_suite": Suite(3 - parcel.content_capsule.inner_suite)}
         )
     },
     "inner lock alone": lambda _, parcel: {
@@ -323,7 +340,9 @@ def test_version_2_of_an_unknown_document_is_a_conflict_as_is_another_version_1(
     known = story.parcel()
     assert story.bring(known).status_code == 200
     orphan = story.parcel(after=story.parcel())
-    other = altered(known, story.laura.device, plaintext_commitment=bytes(32))
+    other = altered(
+        known, story.laura.device, plaintext_commitment=bytes(len(known.manifest.body.plaintext_commitment))
+    )
     uploads = story.upload(orphan, other)
     with nothing_changes(story):
         assert code(story.commit((orphan, uploads[0]))) == (409, "conflict")

@@ -28,7 +28,7 @@ READ_BY_WALKS = {
     # Objects and uploads are compared with the store, range by range: here it is one range. Of so few grants as there
     # are here, the planner reads all as soon as it wants a hundred.
     "gc": {"objects", "uploads", "grants"},
-    "status counts": {"documents", "versions", "objects", "uploads"},
+    "status counts": {"documents", "versions", "objects", "uploads", "capsules", "personal_capsules", "grants"},
 }
 
 

@@ -1,14 +1,20 @@
 """Reseals over HTTP: the patient encrypts a version anew."""
 
+import pytest
+
 from carnet_protocol.api import Capsule
 from carnet_protocol.ids import Sha256Digest
 from carnet_protocol.statements import Grant, Signed
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
+from carnet_vault.status import count_all
 from tests.support.parcels import Parcel, make_reseal, swap
 from tests.support.people import DAY, NOW
 from tests.support.records import make_lock
 from tests.support.tables import count_rows
 from tests.support.vault import VaultStory, code, nothing_changes
+
+pytestmark = pytest.mark.parametrize("suite", Suite)
 
 
 def brought(story: VaultStory) -> Parcel:
@@ -34,6 +40,21 @@ def test_the_patient_encrypts_a_version_anew(story: VaultStory) -> None:
     with nothing_changes(story):
         # Its capsules would replace those of the deposit, which are gone.
         assert code(story.commit_reseals((second, stale))) == (409, "conflict")
+
+
+def test_a_reseal_moves_the_digests_to_a_later_suite_and_never_back(story: VaultStory, suite: Suite) -> None:
+    parcel = brought(story)
+    dice, own, lock = story.world.dice, story.own, story.lock
+    if suite == 2:
+        back = make_reseal(dice, own, parcel, story.general, lock, suite=Suite(1))
+        upload = story.upload(back, by=story.alice)[0]
+        with nothing_changes(story):
+            assert code(story.commit_reseals((back, upload))) == (400, "invalid_statement")
+    reseal = make_reseal(dice, own, parcel, story.general, lock, suite=Suite(2))
+    assert story.commit_reseals((reseal, story.upload(reseal, by=story.alice)[0])).status_code == 200
+    with story.world.engine.connect() as connection:
+        counts = count_all(connection, story.world.clock())
+    assert (counts["digests_under_suite_1"], counts["digests_under_suite_2"]) == (0, 1)
 
 
 def share(story: VaultStory, parcel: Parcel) -> tuple[Signed[Grant], list[Capsule]]:

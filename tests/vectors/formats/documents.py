@@ -2,18 +2,22 @@
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from blake3 import blake3
 
 from carnet_protocol.encoding import format_canonical_json
-from carnet_protocol.ids import DocumentSalt, Sha256Digest, derive_document_id
-from carnet_protocol.statements import Manifest, Signed
+from carnet_protocol.ids import DocumentSalt, RecordId, Sha256Digest, StatementHash, derive_document_id
+from carnet_protocol.signing import Signer, hash_statement
+from carnet_protocol.statements import Manifest, Reseal, Signed
+from carnet_protocol.suites import SIZES, Suite
 from carnet_protocol.tuples import IdentityTuple
 from tests.vectors.deterministic import Stream, seal_content
-from tests.vectors.people import ALICE, MALLORY, NOW, RECORD, SUITE
+from tests.vectors.people import ALICE, MALLORY, NOW, RECORD
 from tests.vectors.scenario import Scenario, b64, cut, extend, flip
 
 _PADDED: Final = {
@@ -30,6 +34,7 @@ _PADDED: Final = {
     2**36: 2**36,
 }
 _LEAF: Final = 2**20
+_SUFFIXES: Final = {1: "", 2: "-suite-2"}
 _SEALED_LEAF: Final = 64 * 16_400
 
 
@@ -38,24 +43,32 @@ def _plaintext(size: int) -> bytes:
     return hashlib.shake_256(b"").digest(size)
 
 
-def _commit(key: bytes, plaintext: bytes) -> bytes:
+def _hash(suite: int, data: bytes) -> bytes:
+    return blake3(data).digest() if suite == 1 else hashlib.sha384(data).digest()
+
+
+def _keyed(suite: int, key: bytes, data: bytes) -> bytes:
+    return blake3(data, key=key).digest() if suite == 1 else hmac.digest(key, data, "sha384")
+
+
+def _commit(suite: int, key: bytes, plaintext: bytes) -> bytes:
     leaves = [plaintext[start : start + _LEAF] for start in range(0, len(plaintext), _LEAF)] or [b""]
-    digests = [blake3(b"\0" + leaf, key=key).digest() for leaf in leaves]
-    return blake3(b"\1" + len(plaintext).to_bytes(8, "big") + b"".join(digests), key=key).digest()
+    digests = [_keyed(suite, key, b"\0" + leaf) for leaf in leaves]
+    return _keyed(suite, key, b"\1" + len(plaintext).to_bytes(8, "big") + b"".join(digests))
 
 
-def _commit_metadata(key: bytes, metadata: bytes) -> bytes:
-    return blake3(b"\2" + metadata, key=key).digest()
+def _commit_metadata(suite: int, key: bytes, metadata: bytes) -> bytes:
+    return _keyed(suite, key, b"\2" + metadata)
 
 
-def _leaves(ciphertext: bytes, padded_size: int) -> bytes:
+def _leaves(suite: int, ciphertext: bytes, padded_size: int) -> bytes:
     count = max(1, -(-padded_size // _LEAF))
     starts = [0, *(56 + number * _SEALED_LEAF for number in range(1, count)), len(ciphertext)]
-    return b"".join(blake3(b"\0" + ciphertext[starts[number] : starts[number + 1]]).digest() for number in range(count))
+    return b"".join(_hash(suite, b"\0" + ciphertext[starts[number] : starts[number + 1]]) for number in range(count))
 
 
-def _digest(ciphertext_size: int, leaves: bytes) -> bytes:
-    return blake3(b"\1" + ciphertext_size.to_bytes(8, "big") + leaves).digest()
+def _digest(suite: int, ciphertext_size: int, leaves: bytes) -> bytes:
+    return _hash(suite, b"\1" + ciphertext_size.to_bytes(8, "big") + leaves)
 
 
 def make() -> Iterator[Scenario]:
@@ -63,24 +76,32 @@ def make() -> Iterator[Scenario]:
     for size, padded in _PADDED.items():
         yield Scenario("padding", str(size), {"size": size}, {"padded": padded})
     yield Scenario("padding", "too-large", {"size": 2**36 + 1}, None)
+    for suite, suffix in _SUFFIXES.items():
+        yield from _hashes(suite, suffix)
+    for suite in _SUFFIXES:
+        yield from _versions(suite)
+    yield from _resealed()
+
+
+def _hashes(suite: int, suffix: str) -> Iterator[Scenario]:
     key = Stream("commitment key").take(32)
     for size in (0, 1, _LEAF - 1, _LEAF, _LEAF + 1, 2 * _LEAF + 5):
-        given = {"key": b64(key), "size": size}
-        output = {"commitment": b64(_commit(key, _plaintext(size)))}
-        yield Scenario("plaintext-commitment", str(size), given, output)
+        given: dict[str, Any] = {"suite": suite, "key": b64(key), "size": size}
+        output = {"commitment": b64(_commit(suite, key, _plaintext(size)))}
+        yield Scenario("plaintext-commitment", f"{size}{suffix}", given, output)
     for name, text in (
         ("empty", ""),
         ("object", '{"title":"Analyse de sang"}'),
         ("accents", '{"title":"élémentaire"}'),
     ):
-        output = {"commitment": b64(_commit_metadata(key, text.encode()))}
-        yield Scenario("metadata-commitment", name, {"key": b64(key), "metadata": text}, output)
+        given = {"suite": suite, "key": b64(key), "metadata": text}
+        output = {"commitment": b64(_commit_metadata(suite, key, text.encode()))}
+        yield Scenario("metadata-commitment", f"{name}{suffix}", given, output)
     for padded in (16_384, _LEAF, _LEAF + 32_768, 2 * _LEAF):
         size = 56 + padded + 16 * (padded // 16_384 + 1)
-        leaves = _leaves(_plaintext(size), padded)
-        output = {"leaf_list": b64(leaves), "digest": b64(_digest(size, leaves))}
-        yield Scenario("content-digest", str(padded), {"ciphertext_size": size}, output)
-    yield from _versions()
+        leaves = _leaves(suite, _plaintext(size), padded)
+        output = {"leaf_list": b64(leaves), "digest": b64(_digest(suite, size, leaves))}
+        yield Scenario("content-digest", f"{padded}{suffix}", {"suite": suite, "ciphertext_size": size}, output)
 
 
 _METADATA: Final[dict[str, Any]] = {
@@ -95,6 +116,24 @@ _METADATA: Final[dict[str, Any]] = {
     "comment": None,
     "commitment_key": b64(Stream("commitment key").take(32)),
 }
+_CONTENT_KEY: Final = Stream("content key").take(32)
+_METADATA_KEY: Final = Stream("metadata key").take(32)
+_SALT: Final = DocumentSalt(Stream("document salt").take(32))
+_OF_EVERY_SUITE: Final = {
+    "good",
+    "exactly-one-chunk",
+    "empty",
+    "ciphertext-flipped",
+    "ciphertext-without-last-chunk",
+    "leaf-list-flipped",
+    "leaf-list-extended",
+    "leaf-list-empty",
+    "signed-by-another",
+    "digest-of-other-bytes",
+    "commitment-to-other-plaintext",
+    "commitment-to-other-metadata",
+    "padding-not-zero",
+}
 _TEXT: Final = b"Potassium 4,1 mmol/l (bon)\n"
 
 
@@ -103,13 +142,20 @@ def _seal_metadata(text: bytes, key: bytes, identity: IdentityTuple, size: int =
     return seal_content(key, identity.metadata_context(), padded, Stream("metadata"))
 
 
-def _versions() -> Iterator[Scenario]:
-    """One whole version, as a reader gets it once both locks are off."""
-    content_key, metadata_key = Stream("content key").take(32), Stream("metadata key").take(32)
-    salt = DocumentSalt(Stream("document salt").take(32))
-    identity = IdentityTuple(SUITE, RECORD, derive_document_id(RECORD, ALICE.identity, salt), 1, ALICE.identity)
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes one whole version under a suite, as a reader gets it once both locks are off."""
+
+    suite: int
+
+    @property
+    def identity(self) -> IdentityTuple:
+        """Of Alice's own document."""
+        document = derive_document_id(RECORD, ALICE.identity, _SALT)
+        return IdentityTuple(Suite(self.suite), RECORD, document, 1, ALICE.identity)
 
     def build(
+        self,
         *,
         plaintext: bytes = _TEXT,
         padding: bytes | None = None,
@@ -118,27 +164,29 @@ def _versions() -> Iterator[Scenario]:
         ciphertext: bytes | None = None,
         **changes: Any,
     ) -> dict[str, Any]:
+        """The input of a scenario; `changes` are those of the manifest."""
+        identity, suite = self.identity, self.suite
         padded = plaintext.ljust(16_384, b"\0") if padding is None else plaintext + padding
-        sealed = seal_content(content_key, identity.content_context(), padded, Stream("content"))
+        sealed = seal_content(_CONTENT_KEY, identity.content_context(), padded, Stream("content"))
         sealed = sealed if ciphertext is None else ciphertext
         text = metadata if isinstance(metadata, bytes) else format_canonical_json(metadata)
-        sealed_metadata = _seal_metadata(text, metadata_key, identity, metadata_size)
-        leaves = _leaves(sealed, len(padded))
+        sealed_metadata = _seal_metadata(text, _METADATA_KEY, identity, metadata_size)
+        leaves = _leaves(suite, sealed, len(padded))
         manifest = Manifest(
-            suite=SUITE,
+            suite=suite,
             record=RECORD,
             document=identity.document,
-            document_salt=salt,
+            document_salt=_SALT,
             version=1,
             author=ALICE.identity,
             device=ALICE.device.hash,
             grant=None,
             previous=None,
-            digest=_digest(len(sealed), leaves),
+            digest=_digest(suite, len(sealed), leaves),
             ciphertext_size=len(sealed),
             metadata_digest=Sha256Digest.of(sealed_metadata),
-            plaintext_commitment=_commit(Stream("commitment key").take(32), plaintext),
-            metadata_commitment=_commit_metadata(Stream("commitment key").take(32), text),
+            plaintext_commitment=_commit(suite, Stream("commitment key").take(32), plaintext),
+            metadata_commitment=_commit_metadata(suite, Stream("commitment key").take(32), text),
             created_at=NOW,
         ).model_copy(update=changes)
         return {
@@ -146,14 +194,85 @@ def _versions() -> Iterator[Scenario]:
             "document": str(identity.document),
             "version": 1,
             "person": ALICE.bundle(),
-            "content_key": b64(content_key),
-            "metadata_key": b64(metadata_key),
+            "content_key": b64(_CONTENT_KEY),
+            "metadata_key": b64(_METADATA_KEY),
             "manifest": Signed.sign(manifest, ALICE.phone).text,
+            "reseal": None,
             "metadata": b64(sealed_metadata),
             "leaf_list": b64(leaves),
             "ciphertext": b64(sealed),
         }
 
+    def reseal(
+        self, suite: int, *, plaintext: bytes = _TEXT, by: Signer = ALICE.phone, **changes: Any
+    ) -> dict[str, Any]:
+        """The same version after the patient made it anew under `suite`; `changes` are those of the reseal."""
+        given, identity = self.build(), self.identity
+        content_key, metadata_key = Stream("new content key").take(32), Stream("new metadata key").take(32)
+        padded = plaintext.ljust(16_384, b"\0")
+        sealed = seal_content(content_key, identity.content_context(), padded, Stream("new content"))
+        metadata = _seal_metadata(format_canonical_json(_METADATA), metadata_key, identity)
+        leaves = _leaves(suite, sealed, len(padded))
+        body = Reseal(
+            record=RECORD,
+            manifest=hash_statement(given["manifest"]),
+            serial=1,
+            previous=None,
+            suite=suite,
+            digest=_digest(suite, len(sealed), leaves),
+            ciphertext_size=len(sealed),
+            metadata_digest=Sha256Digest.of(metadata),
+            device=ALICE.device.hash,
+            issued_at=NOW + 60,
+        ).model_copy(update=changes)
+        return given | {
+            "content_key": b64(content_key),
+            "metadata_key": b64(metadata_key),
+            "reseal": Signed.sign(body, by).text,
+            "metadata": b64(metadata),
+            "leaf_list": b64(leaves),
+            "ciphertext": b64(sealed),
+        }
+
+
+def _resealed() -> Iterator[Scenario]:
+    """Versions made anew: under the author's suite, under a later one, and what does not follow from the manifest."""
+    output = {"content": b64(_TEXT), "metadata": _METADATA}
+    first, second = _Maker(1), _Maker(2)
+    for name, given in (
+        ("suite-1", first.reseal(1)),
+        ("suite-2", second.reseal(2)),
+        ("suite-2-over-1", first.reseal(2)),
+    ):
+        yield Scenario("version", f"resealed-{name}", given, output)
+    good = first.reseal(2)
+    bad: dict[str, dict[str, Any]] = {
+        "suite-1-over-2": second.reseal(1),
+        "of-another-manifest": first.reseal(2, manifest=StatementHash(bytes(32))),
+        "of-another-record": first.reseal(2, record=RecordId.of(MALLORY.identity)),
+        "by-another": first.reseal(2, by=MALLORY.phone),
+        "other-text": first.reseal(2, plaintext=_TEXT.replace(b"bon", b"bas")),
+        "leaf-list-of-the-manifest": good | {"leaf_list": first.build()["leaf_list"]},
+        "ciphertext-flipped": good | {"ciphertext": flip(good["ciphertext"], 5_000)},
+        "old-ciphertext": first.build() | {"reseal": good["reseal"]},
+        "without-its-statement": good | {"reseal": None},
+    }
+    for name, given in bad.items():
+        yield Scenario("version", f"resealed-{name}", given, None)
+
+
+def _versions(suite: int) -> Iterator[Scenario]:
+    """One whole version; of suite 2 what concerns its digests and commitments."""
+    for scenario in _all_versions(suite):
+        if suite == 1:
+            yield scenario
+        elif scenario.name in _OF_EVERY_SUITE:
+            yield replace(scenario, name=scenario.name + _SUFFIXES[suite])
+
+
+def _all_versions(suite: int) -> Iterator[Scenario]:
+    maker = _Maker(suite)
+    build, size = maker.build, SIZES[Suite(suite)].content_digest
     good = build()
     ciphertext = good["ciphertext"]
     yield Scenario("version", "good", good, {"content": b64(_TEXT), "metadata": _METADATA})
@@ -173,7 +292,7 @@ def _versions() -> Iterator[Scenario]:
         "ciphertext-extended": {"ciphertext": extend(ciphertext)},
         "ciphertext-without-last-chunk": {"ciphertext": b64(_bytes(ciphertext)[:-16])},
         "leaf-list-flipped": {"leaf_list": flip(good["leaf_list"])},
-        "leaf-list-extended": {"leaf_list": b64(_bytes(good["leaf_list"]) + bytes(32))},
+        "leaf-list-extended": {"leaf_list": b64(_bytes(good["leaf_list"]) + bytes(size))},
         "leaf-list-empty": {"leaf_list": ""},
         "metadata-flipped": {"metadata": flip(good["metadata"], 70)},
         "metadata-cut": {"metadata": cut(good["metadata"])},
@@ -191,15 +310,15 @@ def _versions() -> Iterator[Scenario]:
     for name, changes in bad.items():
         yield Scenario("version", name, good | changes, None)
     content_for_metadata = seal_content(
-        content_key, identity.metadata_context(), _TEXT.ljust(16_384, b"\0"), Stream("x")
+        _CONTENT_KEY, maker.identity.metadata_context(), _TEXT.ljust(16_384, b"\0"), Stream("x")
     )
     dropped = {key: value for key, value in _METADATA.items() if key != "comment"}
     resigned: dict[str, dict[str, Any]] = {
-        "digest-of-other-bytes": build(digest=bytes(32)),
+        "digest-of-other-bytes": build(digest=bytes(size)),
         "size-of-other-bytes": build(ciphertext_size=16_473),
         "metadata-digest-of-other-bytes": build(metadata_digest=Sha256Digest(bytes(32))),
-        "commitment-to-other-plaintext": build(plaintext_commitment=bytes(32)),
-        "commitment-to-other-metadata": build(metadata_commitment=bytes(32)),
+        "commitment-to-other-plaintext": build(plaintext_commitment=bytes(size)),
+        "commitment-to-other-metadata": build(metadata_commitment=bytes(size)),
         "padding-not-zero": build(padding=b"\1".rjust(16_384 - len(_TEXT), b"\0")),
         "padding-too-long": build(padding=bytes(32_768 - len(_TEXT))),
         "size-too-large": build(metadata=_METADATA | {"size": 28}),

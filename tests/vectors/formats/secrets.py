@@ -13,6 +13,7 @@ from carnet_protocol.encoding import format_canonical_json, hash_packed, pack
 from carnet_protocol.ids import Commitment
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Device, Identity, Recovery, Signed
+from carnet_protocol.suites import Suite
 from tests.vectors.deterministic import Stream, derive, kem_public_key, seal, seal_secret
 from tests.vectors.people import ALICE, BOB, MALLORY, NOW, RECORD, make_signer, seal_device_name
 from tests.vectors.scenario import Scenario, b64, flip
@@ -26,7 +27,8 @@ def make() -> Iterator[Scenario]:
     yield from _recoveries()
     yield from _device_names()
     yield from _keyrings()
-    yield from _pairings()
+    yield from _pairings(Suite.X25519_MLKEM768, "")
+    yield from _pairings(Suite.P384_MLKEM1024, "-suite-2")
     yield from _readers()
     yield from _locks_at_rest()
 
@@ -184,12 +186,17 @@ def _with_parameters(keyring: dict[str, Any], **changes: int) -> dict[str, Any]:
     return keyring | {"slots": [slot | {"parameters": slot["parameters"] | changes}]}
 
 
-def _pairings() -> Iterator[Scenario]:
+def _pairings(suite: Suite, suffix: str) -> Iterator[Scenario]:
     pairing_secret = Stream("pairing secret").take(32)
     device = Signer(derive(pairing_secret, labels.PAIRING_DEVICE_SEED))
-    kem_key = kem_public_key(derive(pairing_secret, labels.PAIRING_KEM_SEED))
+    kem_key = kem_public_key(derive(pairing_secret, labels.PAIRING_KEM_SEED), suite)
     request = format_canonical_json(
-        {"format": "carnet.device-request.v1", "device_key": str(device.public_key), "kem_key": b64(kem_key)}
+        {
+            "format": "carnet.device-request.v1",
+            "device_key": str(device.public_key),
+            "kem_key": b64(kem_key),
+            "suite": int(suite),
+        }
     )
     account_key = {"key": b64(ALICE.account_key), "statement": str(ALICE.founding.hash), "suite": 1}
     request_hash = _sha256(request)
@@ -207,7 +214,7 @@ def _pairings() -> Iterator[Scenario]:
             }
             | more
         )
-        return b64(seal(kem_key, pack(labels.DEVICE_PAIRING, request_hash), text, Stream("pairing")))
+        return b64(seal(kem_key, pack(labels.DEVICE_PAIRING, request_hash), text, Stream("pairing"), suite))
 
     sealed = answer()
     digits = f"{int.from_bytes(hash_packed(labels.SHORT_CODE, request_hash), 'big') % 10**30:030d}"
@@ -217,7 +224,7 @@ def _pairings() -> Iterator[Scenario]:
         "identity": str(ALICE.identity),
         "account_keys": [account_key],
     }
-    yield Scenario("device-pairing", "good", given, output)
+    yield Scenario("device-pairing", f"good{suffix}", given, output)
     other = request.replace(str(device.public_key).encode(), str(ALICE.phone.public_key).encode())
     changes: dict[str, dict[str, str]] = {
         "answer-flipped": {"answer": flip(sealed)},
@@ -232,9 +239,11 @@ def _pairings() -> Iterator[Scenario]:
         },
         "no-account-key": {"answer": answer(account_keys=[])},
         "member-unknown": {"answer": answer(zz=1)},
+        "request-of-other-suite": {"request": request.decode().replace(f'"suite":{suite:d}', f'"suite":{3 - suite}')},
+        "account-key-of-other-suite": {"answer": answer(account_keys=[account_key | {"suite": 2}])},
     }
     for name, change in changes.items():
-        yield Scenario("device-pairing", name, given | change, None)
+        yield Scenario("device-pairing", name + suffix, given | change, None)
 
 
 def _bundle_with(key: Signer) -> dict[str, list[str]]:

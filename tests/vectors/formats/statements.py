@@ -8,7 +8,7 @@ from carnet_protocol.encoding import format_base64url, format_canonical_json
 from carnet_protocol.signing import Signer, hash_statement
 from carnet_protocol.statements import Grant, Statement
 from tests.unit.protocol.samples import NOW, ROOT, STATEMENTS, signer
-from tests.vectors.scenario import Scenario, flip
+from tests.vectors.scenario import Scenario, b64, flip
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "alg-none": {"alg": "none", "typ": "carnet.grant.v1"},
@@ -70,10 +70,22 @@ _AGAINST_THE_RULES: dict[str, tuple[str, dict[str, Any]]] = {
         "service-card",
         {"vault": json.loads(STATEMENTS["service-card"].payload())["vault"] | {"origin": "http://vault.example"}},
     ),
+    "card-suite-0": ("service-card", {"suite_floor": 0}),
+    "card-suite-too-large": ("service-card", {"write_suite": 65_536}),
+    "card-writes-below-its-floor": ("service-card", {"suite_floor": 2}),
     "card-one-key-twice": (
         "service-card",
         {"card_key": json.loads(STATEMENTS["service-card"].payload())["vault"]["key"]},
     ),
+}
+_IN_SUITE_2: dict[str, tuple[str, dict[str, Any]]] = {
+    "identity": ("identity", {"account_kem_key": 1665}),
+    "compartment": ("compartment", {"compartment_key": 1665, "sealed_name": 1817, "sealed_opening": 1721}),
+    "compartment-opening-in-suite-1": ("compartment", {"compartment_key": 1665, "sealed_name": 1817}),
+    "lock": ("lock", {"lock_key": 1665}),
+    "manifest": ("manifest", {"digest": 48, "plaintext_commitment": 48, "metadata_commitment": 48}),
+    "reseal": ("reseal", {"digest": 48}),
+    "grant-note": ("grant", {"sealed_note": 1945}),
 }
 _SPELLINGS = {
     "spelling-space": lambda payload: payload.replace(b'":', b'" :', 1),
@@ -110,9 +122,24 @@ def make() -> Iterator[Scenario]:
         yield _scenario(f"header-{name}", "grant", _sign_with_header(header, grant))
     for name, spell in _SPELLINGS.items():
         yield _scenario(name, "grant", ROOT.sign_jws(Grant.typ(), spell(grant.payload())))
+    for name, (kind, sizes) in _IN_SUITE_2.items():
+        yield from _in_suite_2(name, STATEMENTS[kind], {member: b64(bytes(size)) for member, size in sizes.items()})
     for name, (kind, changes) in _AGAINST_THE_RULES.items():
         body = STATEMENTS[kind]
         yield _scenario(name, kind, _sign(body, json.loads(body.payload()) | changes))
+
+
+def _in_suite_2(name: str, body: Statement, changes: dict[str, Any]) -> Iterator[Scenario]:
+    """A statement of suite 2; with the sizes of suite 1, one field after the other, it is refused."""
+    members, kind = json.loads(body.payload()), body.typ().split(".")[1]
+    suite = {"suite": 2} if "suite" in members else {}
+    yield _scenario(f"{name}-suite-2", kind, _sign(body, members | changes | suite), hashed=True)
+    for member, value in changes.items():
+        if suite and member != "sealed_opening":  # which is sealed to a key of another statement
+            wrong = members | changes | suite | {member: members[member]}
+            yield _scenario(f"{name}-suite-2-short-{member.replace('_', '-')}", kind, _sign(body, wrong))
+            wrong = members | {member: value}
+            yield _scenario(f"{name}-suite-1-long-{member.replace('_', '-')}", kind, _sign(body, wrong))
 
 
 def _scenario(name: str, kind: str, text: str, *, key: Signer = ROOT, hashed: bool = False) -> Scenario:

@@ -75,13 +75,13 @@ class AcceptedSwap:
 
 
 def check_box(capsule: Capsule) -> None:
-    """Check what the sealed bytes show of themselves: kind, suite, length. Raises `BadRequestError`."""
+    """Check what the sealed bytes show of themselves: kind, suites, length. Raises `BadRequestError`."""
     kind = BoxKind.OUTER_LOCK if capsule.personal is None else BoxKind.PERSONAL_OUTER_LOCK
     try:
-        suite = parse_header(capsule.sealed, kind, plaintext_size=inner_size(Suite(capsule.wrap_suite)))
+        suite = parse_header(capsule.sealed, kind, plaintext_size=inner_size(Suite(capsule.inner_suite)))
     except ProtocolError as error:
         raise BadRequestError("capsule_malformed") from error
-    if suite != capsule.wrap_suite:
+    if suite != capsule.outer_suite:
         raise BadRequestError("capsule_suite")
 
 

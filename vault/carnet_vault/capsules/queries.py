@@ -216,7 +216,8 @@ def _values(record: RecordId, capsule: Capsule) -> dict[str, Any]:
         "version": capsule.version,
         "role": capsule.role.value,
         "lock_statement": capsule.lock_statement,
-        "wrap_suite": int(capsule.wrap_suite),
+        "inner_suite": int(capsule.inner_suite),
+        "outer_suite": int(capsule.outer_suite),
         "digest": Sha256Digest.of(capsule.sealed),
         "sealed": capsule.sealed,
     }

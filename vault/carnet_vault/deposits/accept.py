@@ -30,7 +30,8 @@ def judge_deposits(
 
     1. Every grant that they rely on is a deposit grant that the principal holds, in force now.
     2. The rules of `decide_deposits`.
-    3. The author's device, neither foreign nor shut out, signed each manifest; the key service each lock statement.
+    3. The author's device, neither foreign nor shut out, signed each manifest, of no suite below the floor; the key
+       service each lock statement.
 
     Raises `RefusedError`, `InvalidStatementError`, `StaleError`, `ConflictError` or `BadRequestError`.
     """
@@ -42,6 +43,8 @@ def judge_deposits(
     # 3
     placed = [verdict.candidate for verdict in verdicts if isinstance(verdict, Placement)]
     _verify_manifests(moment, principal.person, [candidate.manifest for candidate in placed])
+    for candidate in placed:
+        moment.deployment.require_suite(candidate.manifest.body.suite)
     for lock in {candidate.lock.text: candidate.lock for candidate in placed}.values():
         # What was accepted under this hash was verified then, and says the same.
         if lock.hash not in facts.accepted:

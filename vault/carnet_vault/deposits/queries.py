@@ -158,6 +158,7 @@ def _version(record: RecordId, placement: Placement) -> dict[str, Any]:
         "manifest": manifest.hash,
         "grant": manifest.body.grant,
         "suite": int(manifest.body.suite),
+        "digest_suite": int(manifest.body.suite),
         "reseal": None,
         "reseals": 0,
         "object": placement.upload.stored.name.text,

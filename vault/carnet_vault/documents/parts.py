@@ -55,7 +55,7 @@ def check_pair(content: Capsule, metadata: Capsule, *, document: DocumentId, ver
         if capsule.compartment is None or capsule.compartment != content.compartment:
             raise BadRequestError("capsule_recipient")
         # 3
-        if capsule.lock_statement != lock.hash or capsule.wrap_suite != lock.body.suite:
+        if capsule.lock_statement != lock.hash or capsule.outer_suite != lock.body.suite:
             raise BadRequestError("capsule_lock")
         # 4
         check_box(capsule)

@@ -33,7 +33,8 @@ def view_capsule(row: Row[Any]) -> Capsule:
         compartment=compartment,
         personal=personal,
         lock_statement=row.lock_statement,
-        wrap_suite=Suite(row.wrap_suite),
+        inner_suite=Suite(row.inner_suite),
+        outer_suite=Suite(row.outer_suite),
         sealed=row.sealed,
     )
 

@@ -8,11 +8,9 @@ from sqlalchemy import Engine, Row, Select, and_, func, literal, select, tuple_
 
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.layout import leaf_digest, leaf_ranges
-from carnet_protocol.statements import Reseal, Signed
-from carnet_protocol.suites import Suite
+from carnet_protocol.suites import SIZES, Suite
 from carnet_server.database import reader
 from carnet_server.fsck import Finding
-from carnet_server.tables import statements
 from carnet_storage import ObjectName, ObjectNotFound, StorageError, Store
 from carnet_vault.erasures.queries import count_erased
 from carnet_vault.objects.compare import Pair, compare_objects, is_object_name
@@ -108,11 +106,9 @@ def content_bytes(engine: Engine) -> int:
 
 def _page(engine: Engine, after: Row[Any] | None) -> Sequence[Row[Any]]:
     """The next versions of documents without a tombstone, with what their objects have to be."""
-    reseal_jws = statements.c.jws.label("reseal_jws")
     query: Select[Any] = (
-        select(*_KEY, versions.c.suite, versions.c.object, versions.c.leaf_digests, reseal_jws)
+        select(*_KEY, versions.c.digest_suite, versions.c.object, versions.c.leaf_digests)
         .join(documents, _ALIVE)
-        .outerjoin(statements, statements.c.hash == versions.c.reseal)
         .order_by(*_KEY)
         .limit(_ROWS_AT_ONCE)
     )
@@ -129,9 +125,9 @@ def _find_fault(row: Row[Any], store: Store, on_bytes: Callable[[int], None]) ->
     if row.object is None:
         return _OTHER_DIGEST
     try:
-        suite = Suite(row.suite) if row.reseal_jws is None else Signed.parse(row.reseal_jws, Reseal).body.suite
+        suite = Suite(row.digest_suite)
         with store.open_object(ObjectName(row.object)) as opened:
-            size = len(leaf_digest(suite, b""))
+            size = SIZES[suite].content_digest
             for leaf, (start, end) in enumerate(leaf_ranges(opened.size_bytes)):
                 found = leaf_digest(suite, b"".join(opened.chunks(start=start, length=end - start)))
                 on_bytes(end - start)

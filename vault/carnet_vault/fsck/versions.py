@@ -24,7 +24,7 @@ def check_versions(connection: Connection) -> Iterator[Finding]:
     1. Each accepted manifest has its version; each version the place, grant and suite of its manifest.
     2. Reseals of a version count from 1, chain, and the newest counts.
     3. A version of a document without a tombstone has its object, which has not been retired, in the right size; its
-       metadata, with the right digest; and its leaf list, with the right digest.
+       metadata, with the right digest; and its leaf list, with the right digest of the right suite.
     """
     # 1
     missing = select(statements.c.hash).where(
@@ -93,7 +93,7 @@ def _check_version(row: Row[Any], chain: list[Signed[Reseal]]) -> Iterator[Findi
         yield Finding("object_retired_in_use", where)
     if row.metadata is None or Sha256Digest.of(row.metadata) != newest.metadata_digest:
         yield Finding("metadata_of_another_digest", where)
-    if not _is_leaf_list(row.leaf_digests, newest):
+    if row.digest_suite != newest.suite or not _is_leaf_list(row.leaf_digests, newest):
         yield Finding("leaf_list_of_another_digest", where)
 
 

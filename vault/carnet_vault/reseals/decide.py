@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, StatementHash, UploadId
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
-from carnet_server.errors import BadRequestError, ConflictError, RefusedError, StaleError
+from carnet_server.errors import BadRequestError, ConflictError, InvalidStatementError, RefusedError, StaleError
 from carnet_server.people.decide import require_recent
 from carnet_vault.capsules.decide import DocumentGrant, Place, Standing, check_grantee
 from carnet_vault.deposits.decide import Repeat, find_upload
@@ -21,6 +22,7 @@ class VersionRow:
 
     document: DocumentId
     version: int
+    suite: Suite
     reseal: StatementHash | None
     reseals: int
     object: str
@@ -66,7 +68,7 @@ def decide_reseals(
     2. Its statement stands already: nothing more is asked.
     3. It was made neither too long ago nor in the future.
     4. Its manifest is one of the record, of a document without a tombstone, and its capsules are for that version.
-    5. It counts on from the reseal before.
+    5. Its suite is not below the manifest's, and it counts on from the reseal before.
     6. Its capsules replace the ones that stand, in the same compartment, under its newest statement.
     7. Each personal capsule that stands for that version under a grant that is not over is replaced, for its reader, or
        named as one that goes: who was let in meanwhile does not lose the document unseen.
@@ -101,6 +103,8 @@ def decide_reseals(
         ):
             raise BadRequestError("capsule_of_another")
         # 5
+        if body.suite < version.suite:
+            raise InvalidStatementError("suite_below_manifest")
         if body.serial != version.reseals + 1 or body.previous != version.reseal:
             raise ConflictError("reseal_not_next")
         # 6

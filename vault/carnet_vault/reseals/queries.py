@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from carnet_protocol.ids import RecordId, Sha256Digest, StatementHash
+from carnet_protocol.suites import Suite
 from carnet_server.deployment import Moment
 from carnet_vault.capsules.decide import AcceptedSwap
 from carnet_vault.capsules.queries import (
@@ -30,6 +31,7 @@ _REPLACE: Final = (
     .values(
         reseal=bindparam("by"),
         reseals=bindparam("serial"),
+        digest_suite=bindparam("new_digest_suite"),
         object=bindparam("new_object"),
         metadata=bindparam("new_metadata"),
         leaf_digests=bindparam("new_leaf_digests"),
@@ -75,6 +77,7 @@ def replace_version(connection: Connection, record: RecordId, replacement: Repla
             "of": candidate.reseal.body.manifest,
             "by": candidate.reseal.hash,
             "serial": candidate.reseal.body.serial,
+            "new_digest_suite": int(candidate.reseal.body.suite),
             "new_object": stored.name.text,
             "new_metadata": candidate.metadata,
             "new_leaf_digests": candidate.leaf_digests,
@@ -101,4 +104,7 @@ def _load_versions(
         .join(documents, and_(documents.c.record == versions.c.record, documents.c.document == versions.c.document))
         .where(versions.c.record == record, versions.c.manifest.in_(manifests), documents.c.tombstoned_at.is_(None))
     )
-    return {row.manifest: VersionRow(row.document, row.version, row.reseal, row.reseals, row.object) for row in rows}
+    return {
+        row.manifest: VersionRow(row.document, row.version, Suite(row.suite), row.reseal, row.reseals, row.object)
+        for row in rows
+    }

@@ -25,7 +25,7 @@ def require_swaps(swaps: Sequence[OuterLockSwap]) -> None:
     """Refuse swaps that are malformed, whatever stands here.
 
     1. No two have one place.
-    2. Each brings an outer lock of the kind of its place, of the suite that it says and of the exact size.
+    2. Each brings an outer lock of the kind of its place, of the suites that it says and of the exact size.
 
     Raises `BadRequestError`.
     """
@@ -36,10 +36,10 @@ def require_swaps(swaps: Sequence[OuterLockSwap]) -> None:
     for swap in swaps:
         kind = BoxKind.OUTER_LOCK if swap.grant is None else BoxKind.PERSONAL_OUTER_LOCK
         try:
-            suite = parse_header(swap.sealed, kind, plaintext_size=inner_size(swap.wrap_suite))
+            suite = parse_header(swap.sealed, kind, plaintext_size=inner_size(swap.inner_suite))
         except ProtocolError as error:
             raise BadRequestError("capsule_malformed") from error
-        if suite != swap.wrap_suite:
+        if suite != swap.outer_suite:
             raise BadRequestError("capsule_suite")
 
 

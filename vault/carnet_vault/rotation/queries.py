@@ -73,7 +73,8 @@ def _page(table: Table, recipient: Sequence[ColumnElement[Any]], place: Sequence
             table.c.document,
             table.c.version,
             table.c.role,
-            table.c.wrap_suite,
+            table.c.inner_suite,
+            table.c.outer_suite,
             table.c.sealed,
             versions.c.suite,
             documents.c.author,
@@ -103,8 +104,9 @@ def _swap(table: Table, place: Sequence[str]) -> Prepared:
             table.c.record == bindparam("of"),
             *(table.c[name] == bindparam(f"at_{name}") for name in place),
             table.c.digest == bindparam("replaces"),
+            table.c.inner_suite == bindparam("inner"),
         )
-        .values({name: bindparam(f"new_{name}") for name in ("lock_statement", "wrap_suite", "digest", "sealed")})
+        .values({name: bindparam(f"new_{name}") for name in ("lock_statement", "outer_suite", "digest", "sealed")})
         .returning(table.c.version)
     )
 
@@ -182,7 +184,8 @@ def _asking_swap(record: RecordId, lock: StatementHash, swap: OuterLockSwap) -> 
         **_at(_place(swap)),
         replaces=swap.replaces.raw,
         new_lock_statement=lock.raw,
-        new_wrap_suite=int(swap.wrap_suite),
+        inner=int(swap.inner_suite),
+        new_outer_suite=int(swap.outer_suite),
         new_digest=Sha256Digest.of(swap.sealed).raw,
         new_sealed=swap.sealed,
     )
@@ -202,7 +205,7 @@ def _at(place: Place) -> dict[str, Value]:
 
 
 def _view(record: RecordId, lock: UsedLock, row: tuple[Any, ...]) -> OldCapsule:
-    document, version, role, wrap_suite, sealed, suite, author, *recipient = row
+    document, version, role, inner_suite, outer_suite, sealed, suite, author, *recipient = row
     compartment = personal = None
     if lock.is_personal:
         grantee, grantee_statement, grant = recipient
@@ -223,7 +226,8 @@ def _view(record: RecordId, lock: UsedLock, row: tuple[Any, ...]) -> OldCapsule:
         compartment=compartment,
         personal=personal,
         lock_statement=lock.statement,
-        wrap_suite=Suite(wrap_suite),
+        inner_suite=Suite(inner_suite),
+        outer_suite=Suite(outer_suite),
         sealed=bytes(sealed),
     )
     entry = CapsuleEntry.model_construct(capsule=capsule, suite=Suite(suite), author=IdentityHash(author))

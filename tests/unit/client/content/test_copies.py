@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from carnet.content import CommitmentKey, is_copy
-from carnet_protocol.suites import WRITE_SUITE
 from tests.unit.client.content.version import MIB, Version, pattern
 
 
@@ -13,7 +12,7 @@ def _is_copy(version: Version, path: Path, plaintext: bytes, *, key: CommitmentK
     sealed, _ = version.seal(plaintext)
     return is_copy(
         path,
-        WRITE_SUITE,
+        version.suites.commitment,
         key or version.commitment_key,
         true_size=len(plaintext),
         plaintext_commitment=sealed.plaintext_commitment,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from carnet_protocol.suites import Suite
+
 MOST_EXTRA_BYTES = 64 << 20
 PROGRAM = """
 import sys, tempfile
@@ -17,7 +19,8 @@ def resident(which):
     return int(line.split()[1]) * 1024
 
 before = resident("VmRSS")
-from carnet.content import CommitmentKey, ContentKey, OpenedStream, open_file, seal_file
+from carnet.content import CommitmentKey, ContentKey, ContentSuites, OpenedStream, open_file, seal_file
+from carnet_protocol.suites import Suite
 
 keys = {"content_key": ContentKey.make(), "context": b"context", "commitment_key": CommitmentKey.make()}
 with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
@@ -25,7 +28,7 @@ with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
     with plain.open("wb") as file:
         file.truncate(256 << 20)
     with sealed_path.open("w+b") as target:
-        sealed = seal_file(plain, target, **keys)
+        sealed = seal_file(plain, target, suites=ContentSuites.of(Suite(int(sys.argv[2]))), **keys)
     plain.unlink()
     open_file(sealed_path, opened, sealed=sealed, **keys)
     opened.unlink()
@@ -39,6 +42,8 @@ print(resident("VmHWM") - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the resident size where Linux shows it")
-def test_a_quarter_of_a_gibibyte_takes_little_memory(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], check=True, capture_output=True, text=True)
+@pytest.mark.parametrize("suite", Suite)
+def test_a_quarter_of_a_gibibyte_takes_little_memory(tmp_path: Path, suite: Suite) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(int(suite))]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert int(done.stdout) < MOST_EXTRA_BYTES

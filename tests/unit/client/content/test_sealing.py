@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 from cryptography.cobblestone import Cobblestone256Decryptor
 
 from carnet.content import (
@@ -21,7 +20,7 @@ from carnet.content import (
     seal_stream,
 )
 from carnet.content import crew as crew_module
-from tests.unit.client.content.version import HEADER, MIB, SEALED_CHUNK, SIZES, Version, pattern
+from tests.unit.client.content.version import HEADER, MIB, SEALED_CHUNK, SIZES, SUITES, Version, digest, pattern
 
 
 def leaves_of(ciphertext: bytes) -> list[bytes]:
@@ -39,9 +38,10 @@ def check_against_specification(version: Version, plaintext: bytes, sealed: Seal
     decryptor = Cobblestone256Decryptor(version.content_key.reveal(), version.context)
     padded = decryptor.update(ciphertext) + decryptor.finalize()
     assert padded == plaintext + bytes(padded_document_size(len(plaintext)) - len(plaintext))
-    leaf_digests = b"".join(blake3(b"\0" + leaf).digest() for leaf in leaves_of(ciphertext))
+    suite = version.suites.digest
+    leaf_digests = b"".join(digest(suite, b"\0" + leaf) for leaf in leaves_of(ciphertext))
     assert sealed.leaf_digests == leaf_digests
-    assert sealed.digest == blake3(b"\1" + len(ciphertext).to_bytes(8, "big") + leaf_digests).digest()
+    assert sealed.digest == digest(suite, b"\1" + len(ciphertext).to_bytes(8, "big") + leaf_digests)
     assert (sealed.true_size, sealed.ciphertext_size) == (len(plaintext), len(ciphertext))
 
 
@@ -72,6 +72,7 @@ def test_a_stream_of_known_size_is_sealed_as_specified(version: Version, tmp_pat
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
         )
     check_against_specification(version, plaintext, sealed, (tmp_path / "sealed").read_bytes())
 
@@ -93,6 +94,7 @@ def test_a_source_that_trickles_is_read_to_its_end(version: Version, tmp_path: P
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
         )
     assert version.open((tmp_path / "sealed").read_bytes(), sealed) == plaintext
 
@@ -107,6 +109,7 @@ def test_a_stream_of_another_size_is_refused(version: Version, tmp_path: Path, a
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
         )
 
 
@@ -128,6 +131,7 @@ def seal_while(version: Version, tmp_path: Path, change: object) -> None:
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
             on_progress=on_progress,
         )
 
@@ -171,6 +175,7 @@ def test_progress_rises_to_the_end_and_tells_what_stands_for_good(
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
             on_progress=lambda done: seen.append((done, os.pread(target.fileno(), done, 0))),
         )
     ciphertext = (tmp_path / "sealed").read_bytes()
@@ -197,6 +202,7 @@ def test_a_failure_of_progress_stops_sealing_and_is_raised(
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
             on_progress=refuse,
         )
 
@@ -211,6 +217,7 @@ def test_a_target_that_held_something_holds_the_ciphertext_alone(version: Versio
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
         )
     assert version.open((tmp_path / "sealed").read_bytes(), sealed) == b"short"
 
@@ -236,6 +243,7 @@ def test_a_full_disk_is_a_local_error(version: Version, tmp_path: Path) -> None:
             content_key=version.content_key,
             context=version.context,
             commitment_key=version.commitment_key,
+            suites=version.suites,
         )
 
 
@@ -247,7 +255,9 @@ def test_no_two_sealings_share_salt_or_bytes(version: Version) -> None:
 
 def test_neither_key_shows_in_what_is_returned() -> None:
     content_key, commitment_key = ContentKey.make(), CommitmentKey.make()
-    sealed, ciphertext = seal_bytes(b"x", content_key=content_key, context=b"", commitment_key=commitment_key)
+    sealed, ciphertext = seal_bytes(
+        b"x", content_key=content_key, context=b"", commitment_key=commitment_key, suites=SUITES[0]
+    )
     for key in (content_key, commitment_key):
         assert key.reveal() not in ciphertext
         assert key.reveal().hex() not in repr(sealed)

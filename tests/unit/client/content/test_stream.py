@@ -17,10 +17,11 @@ from tests.unit.client.content.version import HEADER, MIB, SEALED_CHUNK, SIZES, 
 LEAF = 64 * SEALED_CHUNK
 CUT = """
 import os, sys
-from carnet.content import CommitmentKey, ContentKey, OpenedStream, seal_bytes
+from carnet.content import CommitmentKey, ContentKey, ContentSuites, OpenedStream, seal_bytes
+from carnet_protocol.suites import Suite
 
 keys = {"content_key": ContentKey.make(), "context": b"context", "commitment_key": CommitmentKey.make()}
-sealed, ciphertext = seal_bytes(bytes(3 << 20), **keys)
+sealed, ciphertext = seal_bytes(bytes(3 << 20), suites=ContentSuites.of(Suite.P384_MLKEM1024), **keys)
 with OpenedStream(sys.argv[1], sealed=sealed, **keys) as stream:
     stream.feed(ciphertext[: 2 << 20])
     os.kill(os.getpid(), int(sys.argv[2]))

@@ -19,7 +19,7 @@ from carnet.content import (
 )
 from carnet.content import crew as crew_module
 from carnet_protocol import layout
-from carnet_protocol.suites import WRITE_SUITE
+from carnet_protocol.suites import Suite
 from tests.unit.client.content.version import CHUNK, HEADER, MIB, SEALED_CHUNK, Version, pattern
 
 LEAF = 64 * SEALED_CHUNK
@@ -47,16 +47,17 @@ def refuse_everywhere(version: Version, sealed: SealedContent, ciphertext: bytes
     return reasons
 
 
-def list_leaves(ciphertext: bytes) -> bytes:
+def list_leaves(suite: Suite, ciphertext: bytes) -> bytes:
     size = len(ciphertext)
     ranges = layout.leaf_ranges(size)
-    return b"".join(layout.leaf_digest(WRITE_SUITE, ciphertext[start:end]) for start, end in ranges)
+    return b"".join(layout.leaf_digest(suite, ciphertext[start:end]) for start, end in ranges)
 
 
 def sign_again(sealed: SealedContent, ciphertext: bytes, **changes: object) -> SealedContent:
     """What an author would have signed over `ciphertext`: only the cipher and what is inside can refuse it now."""
-    leaf_digests = list_leaves(ciphertext)
-    digest = layout.content_digest(WRITE_SUITE, ciphertext_size=len(ciphertext), leaf_digests=leaf_digests)
+    suite = sealed.suites.digest
+    leaf_digests = list_leaves(suite, ciphertext)
+    digest = layout.content_digest(suite, ciphertext_size=len(ciphertext), leaf_digests=leaf_digests)
     values = {"ciphertext_size": len(ciphertext), "digest": digest, "leaf_digests": leaf_digests}
     return dataclasses.replace(sealed, **{**values, **changes})  # type: ignore[arg-type]  # fields by their names
 

@@ -1,12 +1,17 @@
 """One version of a document, sealed and opened in memory and as files, for the tests of this folder."""
 
+import hashlib
+import hmac
 import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from blake3 import blake3
+
 from carnet.content import (
     CommitmentKey,
     ContentKey,
+    ContentSuites,
     OpenedRanges,
     OpenedStream,
     SealedContent,
@@ -15,6 +20,7 @@ from carnet.content import (
     seal_bytes,
     seal_file,
 )
+from carnet_protocol.suites import Suite
 
 CHUNK = 16_384
 MIB = 1_048_576
@@ -32,6 +38,24 @@ def pattern(size: int, seed: int = 1) -> bytes:
     return (block * (size // len(block) + 1))[:size]
 
 
+# What an author seals under each suite, and what a patient made anew under a later one than the author's.
+SUITES = [
+    ContentSuites.of(Suite.X25519_MLKEM768),
+    ContentSuites.of(Suite.P384_MLKEM1024),
+    ContentSuites(digest=Suite.P384_MLKEM1024, commitment=Suite.X25519_MLKEM768),
+]
+
+
+def digest(suite: Suite, data: bytes) -> bytes:
+    """The spec's D."""
+    return blake3(data).digest() if suite == 1 else hashlib.sha384(data).digest()
+
+
+def keyed(suite: Suite, key: bytes, data: bytes) -> bytes:
+    """The spec's K."""
+    return blake3(data, key=key).digest() if suite == 1 else hmac.digest(key, data, "sha384")
+
+
 @dataclass(frozen=True)
 class Version:
     """A version's context and secrets."""
@@ -39,11 +63,16 @@ class Version:
     context: bytes
     content_key: ContentKey
     commitment_key: CommitmentKey
+    suites: ContentSuites = SUITES[0]
 
     def seal(self, plaintext: bytes) -> tuple[SealedContent, bytes]:
         """Seals in memory."""
         return seal_bytes(
-            plaintext, content_key=self.content_key, context=self.context, commitment_key=self.commitment_key
+            plaintext,
+            content_key=self.content_key,
+            context=self.context,
+            commitment_key=self.commitment_key,
+            suites=self.suites,
         )
 
     def open(self, ciphertext: bytes, sealed: SealedContent) -> bytes:
@@ -65,6 +94,7 @@ class Version:
                 content_key=self.content_key,
                 context=self.context,
                 commitment_key=self.commitment_key,
+                suites=self.suites,
             )
 
     def open_file(self, source: Path, destination: Path, sealed: SealedContent) -> None:

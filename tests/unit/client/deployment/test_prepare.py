@@ -14,6 +14,7 @@ from carnet.errors import HomeError, UsageError, VerificationError
 from carnet.home import Home
 from carnet_protocol.ids import Ed25519PublicKey
 from carnet_protocol.signing import Signer
+from carnet_protocol.suites import Suite
 
 REGISTRAR = Signer(bytes(range(32))).public_key
 
@@ -200,3 +201,17 @@ def test_registrar_of_one_machine_is_made_once(tmp_path: Path) -> None:
     key = load_or_make_registrar_key(tmp_path / "registrar")
     assert load_or_make_registrar_key(tmp_path / "registrar") == key
     assert stat.S_IMODE((tmp_path / "registrar" / "passphrase").stat().st_mode) == 0o600
+
+
+def test_suites_move_on_with_the_next_card_and_never_back(tmp_path: Path) -> None:
+    first = prepare(tmp_path).card.body
+    assert (first.suite_floor, first.write_suite) == (1, 1)
+    second = prepare(tmp_path, write=Suite(2)).card.body
+    assert (second.suite_floor, second.write_suite, second.serial) == (1, 2, 2)
+    third = prepare(tmp_path, floor=Suite(2)).card.body
+    assert (third.suite_floor, third.write_suite, third.serial) == (2, 2, 3)
+    before = contents(tmp_path)
+    for changes in ({"floor": Suite(1)}, {"write": Suite(1)}):
+        with pytest.raises(UsageError):
+            prepare(tmp_path, **changes)
+    assert contents(tmp_path) == before
