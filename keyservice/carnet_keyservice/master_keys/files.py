@@ -35,7 +35,9 @@ class FileProvider(MasterKeyProvider):
         if not self._path(version).exists():
             with contextlib.suppress(SettingsError):  # another process made it first, or `load` says what is wrong
                 make_master_key_file(self._folder, version=version)
-        return MadeKey(self.load(version, b""), b"")
+        made = MadeKey(self.load(version, b""), b"")
+        self._sync(version)  # whoever made it may have died, or met a failing disk, before it was durable
+        return made
 
     @override
     def load(self, version: int, token: bytes) -> Secret:
@@ -46,9 +48,14 @@ class FileProvider(MasterKeyProvider):
         if not path.exists():
             raise MasterKeyError(f"master key {version} is not here; put its file {path.name} back")
         try:
-            return Secret(load_secret_file(path, size_bytes=MASTER_KEY_SIZE))
+            raw = load_secret_file(path, size_bytes=MASTER_KEY_SIZE)
         except SettingsError as error:
             raise MasterKeyError(str(error)) from error
+        if not any(raw):  # what a destruction that was cut off leaves is no key, to no database
+            raise MasterKeyError(
+                f"{path.name} was overwritten to destroy it; put the file of a backup back, or remove it"
+            )
+        return Secret(raw)
 
     @override
     def destroy(self, version: int, token: bytes) -> None:
@@ -57,26 +64,22 @@ class FileProvider(MasterKeyProvider):
         A disk may keep what was overwritten, and copies of the file are not ours to find: see the threat model.
         """
         path = self._path(version)
+        if not self._folder.is_dir():
+            raise MasterKeyError(f"the folder of {path.name} is not here; put it back")
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            if not self._folder.is_dir():
-                raise MasterKeyError(f"the folder of {path.name} is not here; put it back") from error
-            return
+            for file in (path, *self._folder.glob(f".{path.name}.*")):  # drafts that a crash left hold it too
+                _overwrite_and_remove(file)
+            _sync(self._folder)
         except OSError as error:
             raise MasterKeyError(f"{path.name} cannot be destroyed; remove it by hand") from error
+
+    def _sync(self, version: int) -> None:
+        path = self._path(version)
         try:
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
-                file.write(bytes(MASTER_KEY_SIZE))
-                os.fsync(file.fileno())
-            path.unlink(missing_ok=True)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(path)
+            _sync(self._folder)
         except OSError as error:
-            raise MasterKeyError(f"{path.name} cannot be destroyed; remove it by hand") from error
+            raise MasterKeyError(f"{path.name} is not safe on its disk: see what is wrong with that first") from error
 
     def _path(self, version: int) -> Path:
         return self._folder / f"master-{version}.key"
@@ -87,3 +90,22 @@ def make_master_key_file(
 ) -> None:
     """Make a fresh master key file in `folder`. Raises `SettingsError` rather than overwrite one."""
     make_secret_file(folder / f"master-{version}.key", size_bytes=MASTER_KEY_SIZE, random=random)
+
+
+def _overwrite_and_remove(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.write(bytes(MASTER_KEY_SIZE))
+        os.fsync(file.fileno())
+    path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

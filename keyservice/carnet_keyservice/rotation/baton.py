@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from carnet_server.database import explain
+from carnet_server.errors import UnavailableError
 
 _ADVISORY_KEY: Final = 0x6361726E6574  # "carnet"
 
 
 @contextlib.contextmanager
 def baton(engine: Engine) -> Iterator[bool]:
-    """Whether this process conducts; nobody waits for it."""
+    """Whether this process conducts; nobody waits for it. Raises `RefusalError` where the means fail."""
     if engine.dialect.name == "postgresql":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with _explained(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             has_it = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}).scalar_one()
             try:
                 yield has_it
@@ -28,14 +32,36 @@ def baton(engine: Engine) -> Iterator[bool]:
                 if has_it:
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
         return
-    path = Path(f"{engine.url.database}-rotation")
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = _open(Path(f"{engine.url.database}-rotation"))
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        refusal = explain(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:  # a full or failing disk, which may be mended while the program runs
+        raise UnavailableError("rotation_file_failed") from error
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UnavailableError("rotation_file_failed") from error
+    return True

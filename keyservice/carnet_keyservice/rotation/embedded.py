@@ -41,6 +41,9 @@ class EmbeddedRunner:
             except RefusalError as error:  # the database is away: it is asked again
                 self._shop.log.warning("rotation_failed", reason=error.reason)
                 has_worked = False
+            except Exception as error:  # noqa: BLE001  a fault of ours: it is told, and the thread lives on
+                self._shop.log.error("rotation_failed", reason=f"internal: {type(error).__name__}")  # noqa: TRY400  no trace: it may hold what is sealed
+                has_worked = False
             if not has_worked:
                 self._stop.wait(IDLE_SECONDS)
 

@@ -7,6 +7,7 @@ depends on it locks, row by row (`seals.py`).
 """
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -92,7 +93,7 @@ class _LostError(Exception):
 def _explained() -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the driver's own where a connection or transaction begins
         if is_retriable(error):
             raise _LostError from error
         refusal = explain(error)

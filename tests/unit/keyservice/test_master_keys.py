@@ -1,6 +1,8 @@
 """Master keys: kept by providers, held in memory, told where they are wrong, in states that follow one another."""
 
+import errno
 import itertools
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,61 @@ def test_a_destroyed_file_is_gone_and_overwritten_before(tmp_path: Path) -> None
     provider.destroy(1, b"")
     with pytest.raises(MasterKeyError):
         provider.load(1, b"")
+
+
+def test_a_draft_that_a_crash_left_is_destroyed_with_its_key_and_no_other(tmp_path: Path) -> None:
+    provider = FileProvider(tmp_path)
+    provider.make(1)
+    key = provider.make(10).key
+    draft, other = tmp_path / ".master-1.key.0011223344556677", tmp_path / ".master-10.key.0011223344556677"
+    for path in (draft, other):
+        path.write_bytes((tmp_path / "master-1.key").read_bytes())
+    twin = tmp_path / "the same inode"
+    twin.hardlink_to(draft)
+    (tmp_path / "master-1.key").unlink()
+    provider.destroy(1, b"")
+    assert not draft.exists()
+    assert twin.read_bytes() == bytes(32)
+    assert any(other.read_bytes())
+    assert provider.load(10, b"").is_same_as(key)
+
+
+def test_what_a_destruction_that_was_cut_off_leaves_is_no_key(tmp_path: Path) -> None:
+    """Where an older database is restored that has not heard of that version, it would make it anew, and find this."""
+    (tmp_path / "master-2.key").touch(mode=0o600)
+    (tmp_path / "master-2.key").write_bytes(bytes(32))
+    provider = FileProvider(tmp_path)
+    for ask in (lambda: provider.load(2, b""), lambda: provider.make(2)):
+        with pytest.raises(MasterKeyError, match="overwritten to destroy it"):
+            ask()
+    provider.destroy(2, b"")
+    provider.make(2)
+    assert any((tmp_path / "master-2.key").read_bytes())
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_key_is_not_given_out_before_its_file_and_folder_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Also where whoever made the file died, or failed, before it could say so."""
+    provider = FileProvider(tmp_path)
+    if is_there:
+        make_master_key_file(tmp_path)
+    folder = tmp_path.stat().st_ino
+    sync, broken = os.fsync, {folder}
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino in broken:
+            raise OSError(errno.EIO, "broken")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for _ in range(2):
+        with pytest.raises(MasterKeyError, match="not safe on its disk"):
+            provider.make(1)
+    key = (tmp_path / "master-1.key").read_bytes()
+    broken.clear()
+    assert provider.make(1).key.is_same_as(Secret(key))
 
 
 # The ring

@@ -16,9 +16,9 @@ from carnet_protocol.statements import Grant, Purpose, Signed
 from tests.support.client import ClientWorld, find_compartment, put_document, titles
 from tests.support.cuts import quiet
 from tests.support.lock_rotation import Rotation, rotating
-from tests.unit.client.conftest import quick_passphrases, world
+from tests.unit.client.conftest import quick_passphrases, suite, world
 
-__all__ = ["quick_passphrases", "world"]
+__all__ = ["quick_passphrases", "suite", "world"]
 
 
 @dataclass(slots=True)
