@@ -15,6 +15,7 @@ from carnet_keyservice import tables
 from carnet_keyservice.effects import KeyServiceEffects
 from carnet_keyservice.erasures.memory import forgetting
 from carnet_keyservice.erasures.queries import delete_keys
+from carnet_keyservice.gauges import ScheduleGauges
 from carnet_keyservice.locks.keys import LockKeys
 from carnet_keyservice.locks.queries import find_newest_statement
 from carnet_keyservice.locks.routes import make_locks_router
@@ -23,14 +24,16 @@ from carnet_keyservice.recovery.queries import find_key
 from carnet_keyservice.recovery.routes import router as recovery_router
 from carnet_keyservice.releases.routes import make_releases_router
 from carnet_keyservice.rotation.embedded import EmbeddedRunner
+from carnet_keyservice.rotation.processes import has_workers
 from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
 from carnet_keyservice.rotation.workshop import Workshop
+from carnet_keyservice.schedule import Policy
 from carnet_keyservice.sealed_keys.queries import delete_under, load_open
 from carnet_keyservice.sealed_keys.routes import make_sealed_keys_router
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets, require_master_keys
-from carnet_keyservice.status import count_all
+from carnet_keyservice.status import counts_under
 from carnet_protocol.api import AccessView
 from carnet_protocol.ids import RecordId
 from carnet_server.app import make_app
@@ -82,8 +85,15 @@ def run_alone(shop: Workshop) -> Sequence[Part]:
 
 
 def run_beside_workers(shop: Workshop) -> Sequence[Part]:
-    """What a key service runs where workers do the jobs (`carnet-keyservice work`)."""
-    return (Watch(shop, NAME),)
+    """What a key service runs where workers do the jobs (`carnet-keyservice work`): without any it does them itself.
+
+    When who keeps the master keys is away, no worker starts; a program that serves has the keys in memory.
+    """
+
+    def is_needed() -> bool:
+        return not shop.read(lambda connection: has_workers(connection, now=shop.clock()))
+
+    return Watch(shop, NAME), EmbeddedRunner(shop, is_needed)
 
 
 def create_app(
@@ -111,6 +121,8 @@ def create_app(
         rates=settings.rates,
         clock=clock,
     )
+    policy = Policy.of(settings)
+    chassis.metrics.registry.register(ScheduleGauges(engine, policy, clock))
     keys = LockKeys(secrets.master_keys)
 
     def forget_keys(record: RecordId) -> None:
@@ -126,7 +138,7 @@ def create_app(
         make_grants_router(deployment),
         make_erasures_router(deployment, delete_keys, forget_keys),
         events_router,
-        make_officers_router(deployment, count_all),
+        make_officers_router(deployment, counts_under(policy)),
         recovery_router,
         make_locks_router(deployment, keys, secrets.server_key),
         make_sealed_keys_router(deployment),

@@ -21,11 +21,14 @@ from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation.commands import make_rotate_app
 from carnet_keyservice.rotation.distributed import work
 from carnet_keyservice.rotation.keys_commands import make_keys_app
+from carnet_keyservice.rotation.processes import WORKER
 from carnet_keyservice.rotation.watch import Watch
 from carnet_keyservice.rotation.wiring import open_workshop
+from carnet_keyservice.schedule import Policy
 from carnet_keyservice.settings import PREFIX, KeyServiceSettings
 from carnet_keyservice.startup import load_deployment, load_secrets, require_master_keys
-from carnet_keyservice.status import count_all
+from carnet_keyservice.status import counts_under
+from carnet_keyservice.words import format_span
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.deployment import Deployment, Moment
@@ -76,7 +79,7 @@ def serve_command(settings: SettingsFile = None) -> None:
 
 @app.command("work")
 def work_command(settings: SettingsFile = None) -> None:
-    """Do the jobs of rotation beside `serve`, on PostgreSQL; as many of these as you like. Stops at a signal."""
+    """Do the jobs of rotation in place of `serve`, on PostgreSQL; as many of these as you like. Stops at a signal."""
     with failures(_PROGRAM, KeyServiceError):
         loaded = _load(settings)
         deployment, secrets = load_deployment(loaded), load_secrets(loaded)
@@ -87,9 +90,9 @@ def work_command(settings: SettingsFile = None) -> None:
                 require_master_keys(engine, writer, secrets.master_keys)
                 log = make_server_log(loaded)
                 with open_workshop(loaded, deployment, engine, writer, secrets, log=log) as shop:
-                    watch = Watch(shop, f"{_PROGRAM} work")
+                    watch = Watch(shop, WORKER)
                     watch.start()
-                    typer.echo(f"{_PROGRAM} works")
+                    typer.echo(f"{WORKER}s")
                     try:
                         work(shop)
                     finally:
@@ -130,29 +133,30 @@ def fsck_command(settings: SettingsFile = None, *, as_json: AsJson = False) -> N
 
 @app.command("status")
 def status_command(settings: SettingsFile = None, *, as_json: AsJson = False) -> None:
-    """Print counts: locks per master key version, retired locks, the oldest lock statement, officers."""
+    """Print counts, what is due: keys to rotate or to destroy, a rotation that needs somebody; and officers."""
     with failures(_PROGRAM, KeyServiceError):
         loaded = _load(settings)
         deployment = load_deployment(loaded)
         with open_engine(loaded, REVISIONS) as engine, reader(engine) as connection:
-            status = view_status(Moment(connection, system_clock(), deployment), count_all)
+            status = view_status(Moment(connection, system_clock(), deployment), counts_under(Policy.of(loaded)))
     if as_json:
         print_json(status.model_dump(mode="json"))
         return
     typer.echo(f"server {status.server}, {status.events} events")
     for name, count in status.counts.items():
-        typer.echo(f"{name.replace('_', ' ')}: {_days(count) if name.endswith('_expires_in') else count}")
+        typer.echo(f"{name.replace('_', ' ')}: {_shown(name, count)}")
     if not status.officers:
         typer.echo("no officer yet: carnet-keyservice officers enrol")
     for officer in status.officers:
         typer.echo(f"officer {officer.fingerprint}: {'in force' if officer.retired is None else 'retired'}")
 
 
-def _days(seconds: int) -> str:
-    if seconds <= 0:
+def _shown(name: str, count: int) -> str:
+    if name.endswith("_expires_in") and count <= 0:
         return "expired, issued again when it is asked for"
-    days, rest = divmod(seconds, 86_400)
-    return f"{days} days, {rest // 3600} hours"
+    if name.endswith("_due_in") and count <= 0:
+        return f"overdue for {format_span(-count)}: rotate now"
+    return format_span(count) if name.endswith(("_expires_in", "_due_in", "_age")) else str(count)
 
 
 def _load(file: Path | None) -> KeyServiceSettings:

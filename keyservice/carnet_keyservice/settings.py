@@ -33,6 +33,8 @@ class KeyServiceSettings(ServerSettings):
     """How long backups of the database are kept: a retired key is destroyed no sooner."""
     master_key_days: Annotated[int, Field(ge=1, le=3660)] = 365
     """How old the master key may become before `status` asks for its rotation."""
+    record_lock_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    """And how old a record lock in use may."""
 
     @model_validator(mode="after")
     def _check_master_keys(self) -> Self:

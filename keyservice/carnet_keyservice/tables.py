@@ -4,7 +4,7 @@ Nothing here opens a document. `sealed_seed` is sealed under a master key that t
 keys that no server holds.
 """
 
-from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Index, MetaData, Table, UniqueConstraint, text
 
 from carnet_keyservice.ids import ProcessId
 from carnet_protocol.ids import Fingerprint, IdentityHash, JobId, RecordId, StatementHash
@@ -14,6 +14,9 @@ from carnet_server.tables import NAMING, copy_tables
 
 OWN_COPY = b""
 """In the place of a grant's hash: the patient's own copy of a compartment key."""
+
+IN_USE = text("retired IS NULL AND destroyed IS NULL")
+"""Of record locks: those that may still be released. The oldest of them is the first in their index."""
 
 metadata = MetaData(naming_convention=NAMING)
 copy_tables(metadata)
@@ -46,6 +49,7 @@ record_locks = Table(
     Column("made", INTEGER, ForeignKey("events.position"), nullable=False),
     Column("retired", INTEGER, ForeignKey("events.position"), nullable=True),
     Column("destroyed", INTEGER, ForeignKey("events.position"), nullable=True),
+    Index("ix_record_locks_made", "made", sqlite_where=IN_USE, postgresql_where=IN_USE),
     sqlite_strict=True,
 )
 # The private seed of a lock, sealed once under each master key in use. A rotation adds rows and never writes over one.

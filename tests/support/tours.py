@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from carnet_keyservice.schedule import Policy, load_schedule
 from carnet_protocol.api import ErasureUpdate, PeopleUpdate
 from carnet_protocol.ids import DocumentId, IdentityHash, RecordId, Sha256Digest, StatementHash
 from carnet_protocol.tuples import KeyRole
@@ -188,7 +189,12 @@ def keyservice_tour(story: KeyServiceStory) -> Steps:
         with reader(world.engine) as connection:
             assert load_page(connection, RecordId(filled_in("identity", 0)), after=-1).events
 
+    def read_schedule() -> None:
+        with reader(world.engine) as connection:
+            assert load_schedule(connection, Policy(0, 0, 0), now=NOW).oldest_lock_made_at is not None
+
     return {
+        "what is due": read_schedule,
         "release of a content key": lambda: release(KeyRole.CONTENT),
         "release of a metadata key": lambda: release(KeyRole.METADATA),
         "release by the patient": lambda: story.inner(story.release(story.alice, None, [story.item(KeyRole.CONTENT)])),

@@ -182,9 +182,11 @@ def _describe(fetched: ServerStatus) -> RenderableType:
 
 
 def _count(name: str, value: int) -> str:
-    if not name.endswith("_expires_in"):
-        return str(value)
-    return format_span(value) if value > 0 else "expired, issued again when it is asked for"
+    if name.endswith("_expires_in") and value <= 0:
+        return "expired, issued again when it is asked for"
+    if name.endswith("_due_in") and value <= 0:
+        return f"overdue for {format_span(-value)}: rotate now"
+    return format_span(value) if name.endswith(("_expires_in", "_due_in", "_age")) else str(value)
 
 
 def _officers(fetched: ServerStatus, opened: Officer) -> RenderableType:

@@ -9,6 +9,7 @@ revision = "0001"
 down_revision = None
 
 _INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_IN_USE = sa.text("retired IS NULL AND destroyed IS NULL")
 _create_table = functools.partial(op.create_table, sqlite_strict=True)
 
 
@@ -183,6 +184,7 @@ def upgrade() -> None:  # noqa: PLR0915  a statement for each table and each ind
         sa.ForeignKeyConstraint(["retired"], ["events.position"], name="fk_record_locks_retired_events"),
         sa.PrimaryKeyConstraint("record", "version", name="pk_record_locks"),
     )
+    op.create_index("ix_record_locks_made", "record_locks", ["made"], sqlite_where=_IN_USE, postgresql_where=_IN_USE)
     _create_table(
         "lock_seals",
         sa.Column("record", sa.LargeBinary(), nullable=False),

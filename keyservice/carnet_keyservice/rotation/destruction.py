@@ -26,6 +26,8 @@ from carnet_server.officers.queries import find_officer
 from carnet_server.statements import find_acceptance, store_statement
 
 OFFICERS_NEEDED: Final = 2
+OUT_OF_USE: Final = frozenset({KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED})
+"""States from which a key may be destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,8 @@ def check_master_key(moment: Moment, version: int, *, horizon_seconds: int) -> l
     references = count_by_master_key(moment.connection).get(version, 0)
     running = find_unfinished(moment.connection)
     left = 0 if row.state is KeyState.PRE_ACTIVATION else row.changed_at + horizon_seconds - moment.now
-    is_out = row.state in {KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED}
     return [
-        Check("out of use", is_out and not row.is_sealing, f"it is {row.state}"),
+        Check("out of use", row.state in OUT_OF_USE and not row.is_sealing, f"it is {row.state}"),
         Check("nothing sealed under it", references == 0, f"{references} record locks"),
         Check("no rotation under way", running is None, "none" if running is None else f"one of {running.kind}"),
         Check(

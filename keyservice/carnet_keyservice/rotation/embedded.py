@@ -1,9 +1,10 @@
 """Jobs in the one process of an embedded deployment: one thread conducts and walks, shard after shard.
 
-On PostgreSQL the same functions run on any number of workers (`distributed.py`).
+On PostgreSQL the same functions run on any number of workers (`distributed.py`), and here only where there are none.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from carnet_keyservice.rotation.baton import baton
@@ -16,10 +17,11 @@ IDLE_SECONDS: Final = 1.0
 
 
 class EmbeddedRunner:
-    """Runs jobs until it is stopped."""
+    """Runs jobs until it is stopped, while `is_needed` says so."""
 
-    def __init__(self, shop: Workshop) -> None:
+    def __init__(self, shop: Workshop, is_needed: Callable[[], bool] = lambda: True) -> None:
         self._shop = shop
+        self._is_needed = is_needed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="carnet-rotation", daemon=True)
 
@@ -35,7 +37,7 @@ class EmbeddedRunner:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                has_worked = run_once(self._shop, self._stop)
+                has_worked = self._is_needed() and run_once(self._shop, self._stop)
             except RefusalError as error:  # the database is away: it is asked again
                 self._shop.log.warning("rotation_failed", reason=error.reason)
                 has_worked = False

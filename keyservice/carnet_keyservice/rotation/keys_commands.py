@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,14 +21,15 @@ from carnet_keyservice.rotation.destroy_locks_command import add_lock_destructio
 from carnet_keyservice.rotation.destruction import Check, check_master_key, destroy_master_key, mark_compromised
 from carnet_keyservice.rotation.show import POLL_SECONDS
 from carnet_keyservice.settings import KeyServiceSettings
+from carnet_keyservice.startup import make_providers
 from carnet_keyservice.tables import record_locks
+from carnet_keyservice.words import DAY, format_time
 from carnet_server.clock import system_clock
 from carnet_server.database import reader
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.program import failures, print_json
 from carnet_server.writer import Writer
 
-DAY: Final = 86_400
 _DESTRUCTION_SECONDS: Final = 30
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -92,7 +92,9 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
           carnet-keyservice keys destroy 1 --order first.jws --order second.jws
         """
         with failures(program, KeyServiceError), open_database(settings) as (deployment, engine):
-            horizon = load(settings).backup_horizon_days * DAY
+            loaded = load(settings)
+            horizon = loaded.backup_horizon_days * DAY
+            afterwards = {each.name: each.afterwards for each in make_providers(loaded)}
             orders = [read_order(file) for file in order or []]
 
             def work(moment: Moment) -> list[Check]:
@@ -116,6 +118,8 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
             for each in checks:
                 typer.echo(f"{'yes' if each.is_met else 'NO '}  {each.name}: {each.found}")
             typer.echo(_OUTCOMES[outcome].format(version=version, provider=row.provider))
+            if outcome == "destroyed" and row.provider in afterwards:
+                typer.echo(afterwards[row.provider])
         raise typer.Exit(0 if all(each.is_met for each in checks) else 1)
 
     add_lock_destruction_command(app, load, desk_opener(program, open_database))
@@ -196,14 +200,10 @@ def _show(described: dict[str, Any]) -> None:
     for key in described["master_keys"]:
         state = key["state"] + (", due for rotation" if key["is_due"] else "")
         state += "" if key["is_confirmed"] else ", its provider not yet done"
-        table.add_row(str(key["version"]), state, key["provider"], f"{key['seals']:,}", _date(key["since"]))
+        table.add_row(str(key["version"]), state, key["provider"], f"{key['seals']:,}", format_time(key["since"]))
     console.print(table)
     counts = described["record_locks"]
     console.print(
         f"record locks: {counts['newest']:,} in use, {counts['superseded']:,} superseded, "
         f"{counts['retired']:,} retired, {counts['destroyed']:,} destroyed"
     )
-
-
-def _date(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 from carnet_keyservice.ids import ProcessId
 from carnet_keyservice.tables import process_keys, processes
 
+WORKER: Final = "carnet-keyservice work"
+"""What a worker is called here."""
 LOST_SECONDS: Final = 15
 """A program that was not seen for so long, while a job is under way, is taken for dead."""
 SEEN_SECONDS: Final = 3
@@ -73,6 +75,11 @@ def find_waiting(connection: Connection, version: int, *, begun_at: int, now: in
         .order_by(processes.c.started_at, processes.c.process)
     )
     return [(row.program, row.problem) for row in rows]
+
+
+def has_workers(connection: Connection, *, now: int) -> bool:
+    """Whether a worker runs, which does the jobs in place of programs that serve."""
+    return WORKER in count_running(connection, now=now)
 
 
 def count_running(connection: Connection, *, now: int) -> dict[str, int]:

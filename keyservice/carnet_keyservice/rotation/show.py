@@ -13,11 +13,19 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.rotation.job import ENDED, WALKED, Job, JobState, Phase
 from carnet_keyservice.rotation.processes import count_running, find_waiting
 from carnet_keyservice.rotation.queries import count_progress, count_skips, find_job
+from carnet_keyservice.words import format_span, format_time
 from carnet_protocol.ids import JobId
 from carnet_server.clock import system_clock
 from carnet_server.database import reader
 
 POLL_SECONDS: Final = 0.3
+_SHOWN_AS: Final = {
+    "begun_at": "begun",
+    "ended_at": "ended",
+    "grace_left_seconds": "grace left",
+    "grace_seconds": "grace",
+    "seconds_at_least": "takes at least",
+}
 _WORDS: Final = {
     Phase.PREPARE: "making the new key and loading it everywhere",
     Phase.WRITE: "writing new seals, reading each back",
@@ -65,16 +73,23 @@ def show_job(console: Console, described: Mapping[str, Any]) -> None:
     """Print what `describe_job` gave, without what says nothing."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in described.items():
-        if value in (None, {}, [], ""):
-            continue
-        if isinstance(value, dict):
-            shown = ", ".join(f"{each} ({count})" for each, count in value.items())
-        elif isinstance(value, list):
-            shown = ", ".join(" ".join(str(part) for part in each.values() if part is not None) for each in value)
-        else:
-            shown = str(value)
-        table.add_row(name.replace("_", " "), shown)
+        if value not in (None, {}, [], ""):
+            table.add_row(_SHOWN_AS.get(name, name.replace("_", " ")), _shown(name, value))
     console.print(table)
+
+
+def _shown(name: str, value: Any) -> str:  # noqa: ANN401  a plain value of `describe_job`
+    if isinstance(value, dict):
+        return ", ".join(f"{each} ({count:,})" for each, count in value.items())
+    if isinstance(value, list):
+        return ", ".join(" ".join(str(part) for part in each.values() if part is not None) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int):
+        return str(value)
+    if name.endswith("_at"):
+        return format_time(value)
+    return format_span(value) if "seconds" in name else f"{value:,}"
 
 
 def show_end(console: Console, members: Mapping[str, Any]) -> None:
@@ -112,7 +127,7 @@ def follow(engine: Engine, name: JobId, *, is_silent: bool, is_alone: Callable[[
             if is_alone():
                 raise RotationError(
                     "the rotation is written down, but no key service runs on this database: start it with `serve`, "
-                    "on PostgreSQL workers with `work` too, then follow it with --resume"
+                    "then follow it with --resume"
                 )
             if job.phase is not shown:
                 shown, began = job.phase, time.monotonic()

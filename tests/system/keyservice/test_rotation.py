@@ -11,14 +11,12 @@ from typing import Any, Self
 
 import pytest
 
-from carnet_keyservice.rotation import accept as jobs
-from carnet_keyservice.rotation.job import JobKind, JobParameters
-from carnet_protocol.ids import JobId
+from carnet_keyservice.master_keys import FileProvider
+from carnet_keyservice.rotation.job import JobKind
 from carnet_protocol.statements import Destruction, RotationReport, Signed
 from carnet_protocol.tuples import KeyRole
 from carnet_server.clock import system_clock
-from carnet_server.deployment import Deployment, Moment
-from carnet_server.writer import Writer
+from tests.support.jobs import begin_job
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.keyservice_process import KeyServiceProcess, working
 from tests.support.people import Dice
@@ -72,20 +70,6 @@ def keys(process: KeyServiceProcess) -> dict[int, dict[str, Any]]:
     return {key["version"]: key for key in listed["master_keys"]}
 
 
-def begin(process: KeyServiceProcess, *, grace: int) -> None:
-    """Begin a rotation, as the command does, and do not look on."""
-    own = process.own
-    deployment = Deployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key)
-    parameters = JobParameters(rate=20_000, workers=2, grace_seconds=grace)
-    with Writer(process.world().engine) as writer:
-        writer.run(
-            lambda _: system_clock(),
-            lambda connection, now: jobs.begin_job(
-                Moment(connection, now, deployment), JobId.make(), JobKind.MASTER, parameters, by=None
-            ),
-        )
-
-
 def test_a_rotation_by_the_book_while_releases_go_on(process: KeyServiceProcess, story: KeyServiceStory) -> None:
     code, plan = process.run_json("rotate", "master", "--dry-run")
     assert (code, plan["can_begin"], plan["total"], plan["active_version"]) == (0, True, 2, 1)
@@ -106,7 +90,7 @@ def test_a_rotation_by_the_book_while_releases_go_on(process: KeyServiceProcess,
 
 
 def test_an_abort_within_the_grace_goes_back(process: KeyServiceProcess, story: KeyServiceStory) -> None:
-    begin(process, grace=3600)
+    begin_job(process, JobKind.MASTER, grace=3600)
     code, done = process.run_json("rotate", "abort")
     assert (code, done["state"]) == (0, "aborted")
     found = keys(process)
@@ -118,7 +102,7 @@ def test_an_abort_within_the_grace_goes_back(process: KeyServiceProcess, story: 
 
 def test_a_paused_rotation_goes_on(process: KeyServiceProcess, story: KeyServiceStory) -> None:
     del story
-    begin(process, grace=3600)
+    begin_job(process, JobKind.MASTER, grace=3600)
     assert process.run("rotate", "pause").returncode == 0
     assert process.run_json("rotate", "status")[1]["state"] == "paused"
     assert process.run("rotate", "master").returncode == 1
@@ -204,7 +188,9 @@ def test_a_retired_key_is_destroyed_by_two_officers_and_the_file_with_it(
     }
     assert not file.exists()
     assert keys(process)[1]["state"] == "destroyed"
-    assert process.run("keys", "destroy", "1", *both).returncode == 0
+    again = process.run("keys", "destroy", "1", *both)
+    assert again.returncode == 0
+    assert again.stdout.splitlines() == ["master key 1 is destroyed", FileProvider.afterwards]
     assert None not in story.inner(story.release(story.bob, story.grant, [story.item(KeyRole.CONTENT)]))
     assert process.run("fsck").returncode == 0
 
@@ -225,7 +211,7 @@ def test_a_worker_that_dies_loses_nothing(tmp_path: Path, postgres_url: str) -> 
         process.start()
         story = KeyServiceStory.begin(process.world())
         with working(process, 2) as workers:
-            begin(process, grace=0)
+            begin_job(process, JobKind.MASTER, grace=0)
             workers[0].kill()
             code, done = process.run_json("rotate", "master", "--resume")
             assert (code, done["state"]) == (0, "finished"), done

@@ -18,6 +18,7 @@ from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.limits import CLOCK_SKEW_SECONDS, ERASURE_WINDOW_SECONDS
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Erasure, Role, Signed
+from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
 from carnet_server.tables import (
     erasures,
@@ -226,7 +227,7 @@ def test_lock_keys_forget_one_record_alone(story: KeyServiceStory) -> None:
     keys = LockKeys(story.world.master_keys)
     other = RecordId(bytes(32))
     for record, version in ((story.own.id, 1), (story.own.id, 2), (other, 1)):
-        keys.open(keys.make(record, version, under=[1]))
+        keys.open(keys.make(record, version, suite=Suite.X25519_MLKEM768, under=[1]))
     keys.forget(story.own.id)
     assert [keys.find((record, 1)) is None for record in (story.own.id, other)] == [True, False]
     assert keys.find((story.own.id, 2)) is None
@@ -248,7 +249,7 @@ def test_another_process_forgets_the_keys_of_an_erased_record_and_no_others(stor
     keys = LockKeys(story.world.master_keys)
     other = RecordId(bytes(32))
     for record in (story.own.id, other):
-        keys.open(keys.make(record, 1, under=[1]))
+        keys.open(keys.make(record, 1, suite=Suite.X25519_MLKEM768, under=[1]))
     forget_erased(story.world.engine, keys)
     assert set(keys.records()) == {story.own.id, other}
     accept(erase(story, story.own.erase()))
