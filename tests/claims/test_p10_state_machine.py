@@ -160,6 +160,11 @@ class Rotations(RuleBasedStateMachine):
         if is_walked and tasks:
             self.bench.walk(tasks[0])
         self.model.is_certain = self.model.is_paused and self.model.is_certain
+        if self._has_ended():  # an abort with nothing to undo, or a grace that was over while the job was paused
+            self.model.job, self.model.keys, self.model.is_certain = "none", self.bench.states(), True
+
+    def _has_ended(self) -> bool:
+        return self.bench.shop.read(queries.find_unfinished) is None
 
     @rule(is_grace_over=booleans())
     def run(self, *, is_grace_over: bool) -> None:
@@ -171,7 +176,7 @@ class Rotations(RuleBasedStateMachine):
         if self.model.job == "aborting":
             self.model.job, self.model.is_certain = "none", False
         elif self.model.job != "none" and not self.model.is_paused:
-            self._rotate(is_grace_over=is_grace_over)
+            self._rotate(is_grace_over=is_grace_over or self._has_ended())
         if self.model.job == "none" and not self.model.is_certain:
             self.model.keys, self.model.is_certain = self.bench.states(), True
 
