@@ -38,10 +38,12 @@ class Point:
     call: str
     number: int
     fault: str
+    is_lasting: bool = False
+    """Whether every later call comes to grief too."""
 
     def set(self, pid: int, paths: Sequence[Path] = ()) -> AbstractContextManager[None]:
         """Have the program come to grief here, where calls on `paths` count; on none: all."""
-        inject = f"inject={self.call}:{self.fault}:when={self.number}"
+        inject = f"inject={self.call}:{self.fault}:when={self.number}{'+' if self.is_lasting else ''}"
         return _attached(pid, paths, "-o", "/dev/null", "-e", f"trace={self.call}", "-e", inject)
 
 

@@ -30,7 +30,7 @@ ON_PATHS: Final = ("openat", "write")
 """Calls that are made on much else too."""
 ANYWHERE: Final = ("pwrite64", "fdatasync", "ftruncate", "fsync", "link", "unlink", "rename")
 """Calls that nothing else makes, or on drafts of key files, of which nobody knows the names before."""
-SAMPLE: Final = {KILL: 8, EIO: 4, ENOSPC: 3}
+SAMPLE: Final = {KILL: 6, EIO: 3, ENOSPC: 3}
 
 
 @dataclass(frozen=True, slots=True)
