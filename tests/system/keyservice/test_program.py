@@ -137,9 +137,10 @@ def test_status_counts_what_is_there(process: KeyServiceProcess) -> None:
     assert status["counts"]["locks_under_master_key_1"] == 1
     assert status["counts"]["people"] == 4
     assert status["events"] == count_rows(story.world.engine, "events")
-    *_, expiry, officers = process.run("status").stdout.splitlines()
-    assert expiry.removeprefix("first lock statement expires in: ") in {"30 days, 0 hours", "29 days, 23 hours"}
-    assert officers == NOBODY
+    lines = process.run("status").stdout.splitlines()
+    (expiry,) = [line for line in lines if line.startswith("first lock statement expires in: ")]
+    assert expiry.partition(": ")[2] in {"30 days, 0 hours", "29 days, 23 hours", "30 days", "29 days 23 hours"}, expiry
+    assert lines[-1] == NOBODY
 
 
 def test_an_officer_is_enrolled_beside_the_running_server(process: KeyServiceProcess) -> None:
@@ -184,9 +185,13 @@ def test_its_openapi_document_is_served_and_names_every_route(laid_out: KeyServi
         "/v1/directory",
         "/v1/records/{record}/statements",
         "/v1/records/{record}/access",
+        "/v1/records/{record}/erasure",
         "/v1/records/{record}/grants",
         "/v1/records/{record}/events",
         "/v1/inbox",
+        "/v1/inbox/access",
+        "/v1/inbox/sealed-keys",
+        "/v1/inbox/sealed-keys/opened",
         "/v1/recovery",
         "/v1/records/{record}/lock",
         "/v1/records/{record}/locks",

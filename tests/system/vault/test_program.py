@@ -37,7 +37,7 @@ def test_a_record_outlives_restarts_and_is_clean(process: VaultProcess) -> None:
     # While the program serves, and on another process's word.
     status, report = process.run_json("fsck", "--deep")
     assert (status, report["findings"], report["objects"]) == (0, [], 3)
-    assert report["litter"] == {"orphan_objects": 0, "retired_objects": 1, "uploads": 0}
+    assert report["litter"] == {"erased_objects": 0, "orphan_objects": 0, "retired_objects": 1, "uploads": 0}
     assert process.run_json("gc", "--dry-run", "--grace-seconds", "0")[1]["counts"]["objects"] == 1
     assert process.run_json("gc", "--grace-seconds", "0")[1]["counts"]["objects"] == 1
     status, report = process.run_json("fsck", "--deep")

@@ -154,7 +154,7 @@ def test_a_wrong_master_key_is_told_at_start(migrated: Path) -> None:
     with Writer(engine) as writer:
         require_master_keys(engine, writer, load_secrets(settings).master_keys)
     engine.dispose()
-    (migrated / "keys" / "master-1.key").write_bytes(bytes(32))
+    (migrated / "keys" / "master-1.key").write_bytes(b"another key of thirty-two bytes.")
     for words in (("serve",), ("fsck",)):
         done = run(migrated, *words)
         assert done.exit_code == 1
