@@ -22,12 +22,14 @@ from carnet.standing import load_capsules
 from carnet.succession import fetch_practitioner
 from carnet.suite_migration import migrate
 from carnet.transport import ServerName
-from carnet_keyservice.status import count_all as count_keyservice
+from carnet_keyservice.schedule import Policy
+from carnet_keyservice.status import counts_under
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.statements import Grant, Purpose, Role, Signed
 from carnet_vault.status import count_all as count_vault
 from tests.support.client import ClientWorld, find_compartment, put_document, titles
 from tests.support.cuts import Cut, quiet
+from tests.support.people import DAY
 
 
 @dataclass(slots=True)
@@ -77,7 +79,8 @@ class Story:
     def left(self) -> dict[str, int]:
         """What the operators see under suite 1, where it is not zero."""
         counts: dict[str, int] = {}
-        for name, count_all in ((ServerName.VAULT, count_vault), (ServerName.KEYSERVICE, count_keyservice)):
+        policy = Policy(master_key_seconds=DAY, record_lock_seconds=DAY, backup_horizon_seconds=DAY)
+        for name, count_all in ((ServerName.VAULT, count_vault), (ServerName.KEYSERVICE, counts_under(policy))):
             with self.world.engines[name].connect() as connection:
                 counts |= count_all(connection, self.world.clock())
         assert {name.removesuffix("1") for name in counts if name.endswith("_under_suite_1")} == {
