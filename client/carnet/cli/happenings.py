@@ -40,6 +40,7 @@ WORDS: Final = {
     "fetch.open": "fetched",
     "lock.made": "made a record lock",
     "lock.retired": "retired a record lock",
+    "lock.destroyed": "destroyed retired record locks",
     "capsules.rotated": "put documents under the newest record lock",
     "grant.voided": "lost a grant with a device that was shut out",
 }

@@ -11,7 +11,7 @@ from carnet_protocol.statements import KINDS
 ALICE, BOB = str(IdentityHash(bytes(32))), str(IdentityHash(bytes([1]) * 32))
 NOON = 1_800_000_000 - 1_800_000_000 % 60
 KNOWN = Known(name_of={ALICE: "you", BOB: "Dr Bob"}.__getitem__)
-NOT_OF_A_RECORD = {"service-card", "receipt"}
+NOT_OF_A_RECORD = {"destruction", "rotation-report", "service-card", "receipt"}
 
 
 def event(
