@@ -66,7 +66,12 @@ def test_the_vault_moves_no_bytes(process: VaultProcess) -> None:
     status, report = process.run_json("fsck", "--deep")
     assert (status, report["findings"], report["objects"]) == (0, [], 1)
     assert process.run_json("gc", "--grace-seconds", "0")[1]["counts"]["uploads"] == 2
-    assert process.run_json("fsck")[1]["litter"] == {"orphan_objects": 0, "retired_objects": 0, "uploads": 0}
+    assert process.run_json("fsck")[1]["litter"] == {
+        "erased_objects": 0,
+        "orphan_objects": 0,
+        "retired_objects": 0,
+        "uploads": 0,
+    }
     process.stop()
     routes = {json.loads(line).get("route") for line in (process.root / "vault.jsonl").read_text().splitlines()}
     assert "/v1/objects/{name}" not in routes
