@@ -66,9 +66,13 @@ def _walk() -> Select[Any]:
     """Locks of a shard that are not destroyed, behind a place, in order."""
     key = record_locks.c
     return (
-        select(key.record, key.version, _OLD.c.sealed_seed, _NEW.c.sealed_seed)
-        .outerjoin(_OLD, _of(_OLD, "old"))
-        .outerjoin(_NEW, _of(_NEW, "new"))
+        # Not outer joins: those PostgreSQL may plan as a pass over every seal there is, for each batch.
+        select(
+            key.record,
+            key.version,
+            select(_OLD.c.sealed_seed).where(_of(_OLD, "old")).correlate(record_locks).scalar_subquery(),
+            select(_NEW.c.sealed_seed).where(_of(_NEW, "new")).correlate(record_locks).scalar_subquery(),
+        )
         .where(
             key.record >= bindparam("first"),
             key.record <= bindparam("last"),
