@@ -143,11 +143,10 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a batch did. `is_mine` is false where somebody else walks in the same shard, and is ahead."""
+    """What a batch did."""
 
     looked_at: int
     is_last: bool
-    is_mine: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
-from carnet_keyservice.errors import RotationError
 from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
 from carnet_keyservice.rotation.job import Job, Shard, Skip, Step
-from carnet_keyservice.rotation.locks import MAX_RECORDS
-from carnet_keyservice.rotation.queries import advance_shard, require_current
+from carnet_keyservice.rotation.queries import require_current
+from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import lock_seals, record_locks
 from carnet_protocol.ids import RecordId
@@ -34,27 +33,16 @@ _MAKES_NO_LOCK: Final = -1
 
 def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
-    if shop.rotator is None:
-        raise RotationError("this program has no way to the vault")
+    rotator = require_rotator(shop)
     until = require_time(job)
     limit = min(limit, MAX_RECORDS)
     records = shop.read(lambda connection: _load_records(connection, shard, until=until, limit=limit))
     order = RotationOrder(job=str(job.id), newer_than=_MAKES_NO_LOCK, by=job.by)
-    looked = shop.rotator.rotate(records, order) if records else []
+    looked = rotator.rotate(records, order) if records else []
     clean = [each.record for each in looked if _is_clean(each)]
     if clean:
         shop.decide(lambda moment: _destroy(moment, job, clean, until=until))
-    skips = _skips(looked)
-    is_last = len(records) < limit
-    after = records[-1].raw if records else shard.after
-
-    def advance(connection: Connection) -> bool:
-        require_current(connection, job)
-        return advance_shard(
-            connection, shard, after=after, done=len(records) - len(skips), skips=skips, is_done=is_last
-        )
-
-    return Step(len(records) + sum(each.swapped for each in looked), is_last, shop.write(advance))
+    return end_batch(shop, job, shard, looked, skips=_skips(looked), is_last=len(records) < limit)
 
 
 def require_time(job: Job) -> int:
@@ -83,9 +71,7 @@ def _load_records(connection: Connection, shard: Shard, *, until: int, limit: in
         .join(events, _RETIREMENT)
         .where(
             *_is_doomed(until),
-            record_locks.c.record >= RecordId(shard.first.ljust(32, b"\0")),
-            *([record_locks.c.record > RecordId(shard.after)] if shard.after else []),
-            record_locks.c.record <= RecordId(shard.last),
+            *in_shard(shard),
         )
         .group_by(record_locks.c.record)
         .order_by(record_locks.c.record)

@@ -12,18 +12,14 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
-from carnet_keyservice.errors import RotationError
 from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
 from carnet_keyservice.rotation.job import Job, JobKind, Phase, Shard, Skip, Step
-from carnet_keyservice.rotation.queries import advance_shard, require_current
+from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.ids import RecordId
-from carnet_protocol.limits import MAX_ROTATION_RECORDS
 from carnet_protocol.suites import Suite
 
-MAX_RECORDS: Final = min(50, MAX_ROTATION_RECORDS)
-"""Records of one batch: a worker that is told to stop finishes them first."""
 _QUIET: Final = frozenset({LeftReason.EPOCH_CLOSED, LeftReason.GRANT_OVER})
 _later: Final = record_locks.alias("later")
 _IS_NEWEST: Final = and_(
@@ -34,28 +30,16 @@ _IS_NEWEST: Final = and_(
 
 def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
-    if shop.rotator is None:
-        raise RotationError("this program has no way to the vault")
+    rotator = require_rotator(shop)
     limit = min(limit, MAX_RECORDS)
     records = shop.read(
         lambda connection: _load_records(connection, job, shard, limit=limit, suite=shop.deployment.write_suite)
     )
     order = RotationOrder(job=str(job.id), newer_than=job.begun, by=job.by)
-    rotated = shop.rotator.rotate(records, order) if records else []
+    rotated = rotator.rotate(records, order) if records else []
     if shard.phase is Phase.DELETE:
-        shop.rotator.retire(rotated, order, grace_seconds=0)
-    skips = _skips(rotated)
-    is_last = len(records) < limit
-    after = records[-1].raw if records else shard.after
-
-    def advance(connection: Connection) -> bool:
-        require_current(connection, job)
-        return advance_shard(
-            connection, shard, after=after, done=len(records) - len(skips), skips=skips, is_done=is_last
-        )
-
-    looked_at = len(records) + sum(each.swapped for each in rotated)
-    return Step(looked_at, is_last, shop.write(advance))
+        rotator.retire(rotated, order, grace_seconds=0)
+    return end_batch(shop, job, shard, rotated, skips=_skips(rotated), is_last=len(records) < limit)
 
 
 def count_records(connection: Connection, kind: JobKind, suite: Suite) -> int:
@@ -72,9 +56,7 @@ def _load_records(connection: Connection, job: Job, shard: Shard, *, limit: int,
         .where(
             _IS_NEWEST,
             _is_wanted(job, shard.phase, suite),
-            record_locks.c.record >= RecordId(shard.first.ljust(32, b"\0")),
-            *([record_locks.c.record > RecordId(shard.after)] if shard.after else []),
-            record_locks.c.record <= RecordId(shard.last),
+            *in_shard(shard),
         )
         .order_by(record_locks.c.record)
         .limit(limit)

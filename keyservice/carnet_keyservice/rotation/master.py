@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import MovedOnError, RotationError, SealedError
+from carnet_keyservice.errors import RotationError, SealedError
 from carnet_keyservice.locks.keys import derive_aad
 from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip, Step
 from carnet_keyservice.rotation.queries import advance_shard, require_current
@@ -73,13 +73,14 @@ def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     is_last = len(pairs) < limit
     after = pairs[-1].place if pairs else shard.after
 
-    def advance(connection: Connection) -> bool:
+    def advance(connection: Connection) -> None:
         require_current(connection, job)
-        return advance_shard(
+        advance_shard(
             connection, shard, after=after, done=len(pairs) - len(plan.skips), skips=plan.skips, is_done=is_last
         )
 
-    return Step(len(pairs), is_last, shop.write(advance))
+    shop.write(advance)
+    return Step(len(pairs), is_last)
 
 
 def _plan(shop: Workshop, pairs: Sequence[Pair], *, old: int, new: int) -> _Plan:
@@ -118,7 +119,7 @@ def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: int, kept: int, lim
         require_current(connection, job)
         after, looked_at, staying = delete_seals(connection, shard, gone=gone, kept=kept, limit=limit)
         is_last = looked_at < limit
-        is_mine = advance_shard(
+        advance_shard(
             connection,
             shard,
             after=after or shard.after,
@@ -126,9 +127,7 @@ def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: int, kept: int, lim
             skips=(),
             is_done=is_last,
         )
-        if not is_mine:
-            raise MovedOnError
-        return Step(looked_at, is_last, is_mine)
+        return Step(looked_at, is_last)
 
     return shop.write(work)
 

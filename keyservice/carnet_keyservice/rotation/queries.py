@@ -1,6 +1,6 @@
 """Jobs, their shards and what they skipped, in the database. Never commits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -34,12 +34,6 @@ def find_job(connection: Connection, job: JobId) -> Job | None:
 def find_newest_job(connection: Connection) -> Job | None:
     """The job that began last."""
     return _job(connection.execute(select(jobs).order_by(jobs.c.begun.desc()).limit(1)).first())
-
-
-def load_jobs(connection: Connection) -> list[Job]:
-    """Every job, the newest first."""
-    rows = connection.execute(select(jobs).order_by(jobs.c.begun.desc()))
-    return [job for row in rows if (job := _job(row)) is not None]
 
 
 def find_unfinished(connection: Connection) -> Job | None:
@@ -137,8 +131,8 @@ def find_shard(connection: Connection, job: JobId, phase: Phase, number: int) ->
 
 def advance_shard(
     connection: Connection, shard: Shard, *, after: bytes, done: int, skips: Sequence[Skip], is_done: bool
-) -> bool:
-    """Note that `shard` came on to `after`, if nobody else brought it on; say whether that is so."""
+) -> None:
+    """Note that `shard` came on to `after`. Raises `MovedOnError` where somebody else brought it on already."""
     moved = connection.execute(
         update(job_shards)
         .where(
@@ -156,10 +150,9 @@ def advance_shard(
         )
     )
     if moved.rowcount != 1:
-        return False
+        raise MovedOnError
     for skip in skips:
         _keep_skip(connection, shard.job, skip)
-    return True
 
 
 def count_progress(connection: Connection, job: JobId, phase: Phase) -> Progress:
@@ -193,11 +186,9 @@ def load_skips(connection: Connection, job: JobId, limit: int = MAX_SKIPS_SHOWN)
     return [Skip(row.record, row.version, row.reason) for row in rows]
 
 
-def forget_skips(connection: Connection, job: JobId, kept: Collection[Skip] = ()) -> None:
+def forget_skips(connection: Connection, job: JobId) -> None:
     """Forget what `job` skipped, before it looks at everything once more."""
     connection.execute(job_skips.delete().where(job_skips.c.job == job))
-    for skip in kept:
-        _keep_skip(connection, job, skip)
 
 
 def _keep_skip(connection: Connection, job: JobId, skip: Skip) -> None:

@@ -56,7 +56,7 @@ def walk(
             job, shard = found
             limit = batch_size(job)
             step = _TAKE_BATCH[job.kind](shop, job, shard, limit=limit)
-            if step.is_last or not step.is_mine:
+            if step.is_last:
                 return
             pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
     except MovedOnError:
