@@ -105,15 +105,21 @@ def reader(engine: Engine) -> Iterator[Connection]:
 
     Raises `RefusalError` where the database cannot be reached.
     """
+    with explaining(), engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            snapshot = connection.execution_options(**{_READ_ONLY: True})
+        else:
+            snapshot = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with snapshot.begin():
+            yield snapshot
+
+
+@contextlib.contextmanager
+def explaining() -> Iterator[None]:
+    """Raise the refusal that stands for a failure of the database; a fault of the program's own as it is."""
     try:
-        with engine.connect() as connection:
-            if engine.dialect.name == "sqlite":
-                snapshot = connection.execution_options(**{_READ_ONLY: True})
-            else:
-                snapshot = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            with snapshot.begin():
-                yield snapshot
-    except (SQLAlchemyError, sqlite3.Error) as error:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the driver's own where a connection or transaction begins
         refusal = explain(error)
         if refusal is None:
             raise

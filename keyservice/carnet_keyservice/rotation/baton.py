@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
-from carnet_server.database import explain
+from carnet_server.database import explaining
 from carnet_server.errors import UnavailableError
 
 _ADVISORY_KEY: Final = 0x6361726E6574  # "carnet"
@@ -24,7 +23,7 @@ _ADVISORY_KEY: Final = 0x6361726E6574  # "carnet"
 def baton(engine: Engine) -> Iterator[bool]:
     """Whether this process conducts; nobody waits for it. Raises `RefusalError` where the means fail."""
     if engine.dialect.name == "postgresql":
-        with _explained(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with explaining(), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             has_it = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}).scalar_one()
             try:
                 yield has_it
@@ -37,17 +36,6 @@ def baton(engine: Engine) -> Iterator[bool]:
         yield _try_lock(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        refusal = explain(error)
-        if refusal is None:
-            raise
-        raise refusal from error
 
 
 def _open(path: Path) -> int:

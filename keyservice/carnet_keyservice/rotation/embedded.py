@@ -9,6 +9,7 @@ from typing import Final
 
 from carnet_keyservice.rotation.baton import baton
 from carnet_keyservice.rotation.conductor import conduct
+from carnet_keyservice.rotation.queries import find_unfinished
 from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_server.errors import RefusalError
@@ -50,6 +51,8 @@ class EmbeddedRunner:
 
 def run_once(shop: Workshop, stop: threading.Event) -> bool:
     """Conduct, then walk through what is to be walked; say whether there was anything."""
+    if shop.read(find_unfinished) is None:
+        return False
     with baton(shop.engine) as has_it:
         if not has_it:
             return False

@@ -20,7 +20,7 @@ from carnet_keyservice.lock_rotation import LockRotator
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_protocol.signing import Signer
 from carnet_server.clock import Clock
-from carnet_server.database import explain, is_retriable, reader
+from carnet_server.database import explaining, is_retriable, reader
 from carnet_server.deployment import Deployment, Moment
 from carnet_server.errors import BusyError
 from carnet_server.writer import Writer
@@ -68,12 +68,14 @@ class Workshop:
 
         Raises `RefusalError` where the database cannot take it.
         """
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                with _explained(), self._begin() as connection:
-                    return work(connection)
-            except _LostError:
-                continue
+        with explaining():
+            for _ in range(MAX_ATTEMPTS):
+                try:
+                    with self._begin() as connection:
+                        return work(connection)
+                except (SQLAlchemyError, sqlite3.Error) as error:
+                    if not is_retriable(error):
+                        raise
         raise BusyError("database_contended")
 
     @contextlib.contextmanager
@@ -83,20 +85,3 @@ class Workshop:
                 connection = connection.execution_options(isolation_level="READ COMMITTED")  # noqa: PLW2901  the same
             with connection.begin():
                 yield connection
-
-
-class _LostError(Exception):
-    """The transaction was undone through no fault of its own."""
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, sqlite3.Error) as error:  # the driver's own where a connection or transaction begins
-        if is_retriable(error):
-            raise _LostError from error
-        refusal = explain(error)
-        if refusal is None:
-            raise
-        raise refusal from error
