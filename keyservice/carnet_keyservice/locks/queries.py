@@ -186,6 +186,13 @@ def count_by_master_key(connection: Connection) -> dict[int, int]:
     return {row.master_key_version: row.locks for row in rows}
 
 
+def count_under(connection: Connection, master_key_version: int) -> int:
+    """How many locks are sealed under one master key version."""
+    return connection.execute(
+        select(func.count()).where(lock_seals.c.master_key_version == master_key_version)
+    ).scalar_one()
+
+
 def count_retired(connection: Connection) -> int:
     """How many locks are retired."""
     return connection.execute(select(func.count()).where(record_locks.c.retired.is_not(None))).scalar_one()

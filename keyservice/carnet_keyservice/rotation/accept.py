@@ -6,6 +6,8 @@ Each is a compare-and-set: what another process did meanwhile is found, not done
 from dataclasses import replace
 from typing import Final
 
+from sqlalchemy import Connection
+
 from carnet_keyservice.errors import RotationError
 from carnet_keyservice.master_keys.provider import MadeKey
 from carnet_keyservice.master_keys.queries import (
@@ -241,12 +243,18 @@ def begin_delete(moment: Moment, job: Job) -> bool:
     return True
 
 
-def end_grace(moment: Moment, version: int) -> None:
-    """Make the flip of the rotation that replaces `version` final at once. Raises `RotationError`."""
-    row = find_master_key(moment.connection, version)
-    job = find_unfinished(moment.connection)
+def require_row(connection: Connection, version: int) -> MasterKeyRow:
+    """The row of the master key that an operator names. Raises `RotationError` where there is none."""
+    row = find_master_key(connection, version)
     if row is None:
         raise RotationError(f"there is no master key {version}: see `keys list`")
+    return row
+
+
+def end_grace(moment: Moment, version: int) -> None:
+    """Make the flip of the rotation that replaces `version` final at once. Raises `RotationError`."""
+    row = require_row(moment.connection, version)
+    job = find_unfinished(moment.connection)
     if row.state in {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}:
         return
     if job is None or job.old != version or job.phase is not Phase.GRACE or job.state is not JobState.RUNNING:

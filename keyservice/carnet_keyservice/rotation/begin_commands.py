@@ -1,6 +1,5 @@
 """`rotate master`, `locks` and `suite`: saying what is to be rotated, and looking on."""
 
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +9,7 @@ from sqlalchemy import Connection
 from carnet_keyservice.master_keys.queries import load_master_keys
 from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation.conductor import count_items
 from carnet_keyservice.rotation.desk import AsJson, Desk, OpenDesk, SettingsFile, follow_job
 from carnet_keyservice.rotation.job import (
     MAX_GRACE_SECONDS,
@@ -19,10 +19,8 @@ from carnet_keyservice.rotation.job import (
     JobParameters,
     JobState,
 )
-from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.processes import count_running
 from carnet_keyservice.rotation.queries import find_unfinished
-from carnet_keyservice.rotation.seals import count_locks
 from carnet_keyservice.rotation.show import show_job
 from carnet_protocol.ids import JobId
 from carnet_protocol.suites import Suite
@@ -54,6 +52,22 @@ Grace = Annotated[
     ),
 ]
 
+_LOCKS_HELP: Final = """\
+Make every record a new lock and remake the outer lock of each of its capsules, together with the vault.
+
+No patient is needed and no document is touched. After the grace the older locks are retired: released never
+again, kept until they are destroyed.
+
+Examples:
+  carnet-keyservice rotate locks --dry-run
+  carnet-keyservice rotate locks --rate 500 --grace 3600
+"""
+_SUITE_HELP: Final = """\
+Bring record locks to the suite that is written now: as `rotate locks`, for those of another suite alone.
+
+What is inside of the outer locks is the patients' to bring along; `status` counts what is left.
+"""
+
 
 def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
     """Add `master` to `app`."""
@@ -73,15 +87,15 @@ def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
         grace: Grace = DEFAULT_GRACE_SECONDS,
         as_json: AsJson = False,
     ) -> None:
-        r"""Make a new master key and seal every record lock under it. Patients notice nothing.
+        """Make a new master key and seal every record lock under it. Patients notice nothing.
 
         Every new seal is read back and opened before the new key comes into use; the old seals go after the grace.
 
-        \b
         Examples:
           carnet-keyservice rotate master --dry-run
           carnet-keyservice rotate master
           carnet-keyservice rotate master --to pkcs11 --rate 5000
+
         """
         parameters = JobParameters(provider=to, rate=rate or DEFAULT_RATE, workers=workers, grace_seconds=grace)
         with desk(settings) as open_desk:
@@ -89,80 +103,26 @@ def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
 
 
 def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
-    """Add `locks` and `suite` to `app`."""
+    """Add `locks` and `suite` to `app`: the same options, for all records or for those of another suite."""
 
-    def rotate_locks(
-        kind: JobKind,
-        settings: Path | None,
-        *,
-        dry_run: bool,
-        resume: bool,
-        rate: int | None,
-        workers: int,
-        grace: int,
-        as_json: bool,
-    ) -> None:
-        parameters = JobParameters(rate=rate or DEFAULT_LOCKS_RATE, workers=workers, grace_seconds=grace)
-        with desk(settings) as open_desk:
-            _rotate(open_desk, kind, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
+    def add(kind: JobKind, help_text: str) -> None:
+        @app.command(kind.value, help=help_text)
+        def rotate_locks(
+            settings: SettingsFile = None,
+            *,
+            dry_run: DryRun = False,
+            resume: Resume = False,
+            rate: Rate = None,
+            workers: Workers = DEFAULT_WORKERS,
+            grace: Grace = DEFAULT_GRACE_SECONDS,
+            as_json: AsJson = False,
+        ) -> None:
+            parameters = JobParameters(rate=rate or DEFAULT_LOCKS_RATE, workers=workers, grace_seconds=grace)
+            with desk(settings) as open_desk:
+                _rotate(open_desk, kind, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
 
-    @app.command("locks")
-    def locks_command(
-        settings: SettingsFile = None,
-        *,
-        dry_run: DryRun = False,
-        resume: Resume = False,
-        rate: Rate = None,
-        workers: Workers = DEFAULT_WORKERS,
-        grace: Grace = DEFAULT_GRACE_SECONDS,
-        as_json: AsJson = False,
-    ) -> None:
-        r"""Make every record a new lock and remake the outer lock of each of its capsules, together with the vault.
-
-        No patient is needed and no document is touched. After the grace the older locks are retired: released never
-        again, kept until they are destroyed.
-
-        \b
-        Examples:
-          carnet-keyservice rotate locks --dry-run
-          carnet-keyservice rotate locks --rate 500 --grace 3600
-        """
-        rotate_locks(
-            JobKind.LOCKS,
-            settings,
-            dry_run=dry_run,
-            resume=resume,
-            rate=rate,
-            workers=workers,
-            grace=grace,
-            as_json=as_json,
-        )
-
-    @app.command("suite")
-    def suite_command(
-        settings: SettingsFile = None,
-        *,
-        dry_run: DryRun = False,
-        resume: Resume = False,
-        rate: Rate = None,
-        workers: Workers = DEFAULT_WORKERS,
-        grace: Grace = DEFAULT_GRACE_SECONDS,
-        as_json: AsJson = False,
-    ) -> None:
-        """Bring record locks to the suite that is written now: as `rotate locks`, for those of another suite alone.
-
-        What is inside of the outer locks is the patients' to bring along; `status` counts what is left.
-        """
-        rotate_locks(
-            JobKind.SUITE,
-            settings,
-            dry_run=dry_run,
-            resume=resume,
-            rate=rate,
-            workers=workers,
-            grace=grace,
-            as_json=as_json,
-        )
+    add(JobKind.LOCKS, _LOCKS_HELP)
+    add(JobKind.SUITE, _SUITE_HELP)
 
 
 def _rotate(
@@ -182,7 +142,7 @@ def _rotate(
 
 def _plan(connection: Connection, suite: Suite, kind: JobKind, parameters: JobParameters) -> dict[str, Any]:
     now = system_clock()
-    total = count_locks(connection) if kind is JobKind.MASTER else count_records(connection, kind, suite)
+    total = count_items(connection, kind, parameters, suite)
     active = next((row for row in load_master_keys(connection) if row.state is KeyState.ACTIVE), None)
     running = find_unfinished(connection)
     programs = count_running(connection, now=now)

@@ -29,7 +29,7 @@ from carnet_keyservice.errors import KeyServiceError, RotationError, SealedError
 from carnet_keyservice.locks.keys import open_seal
 from carnet_keyservice.master_keys.queries import find_master_key
 from carnet_keyservice.rotation import accept
-from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobState, Phase
+from carnet_keyservice.rotation.job import WALKED, Job, JobKind, JobParameters, JobState, Phase
 from carnet_keyservice.rotation.lock_destruction import count_doomed, require_time
 from carnet_keyservice.rotation.locks import count_records
 from carnet_keyservice.rotation.processes import find_waiting
@@ -44,6 +44,7 @@ from carnet_keyservice.rotation.report import sign_report
 from carnet_keyservice.rotation.seals import count_lacking, count_locks, load_late, sweep_destroyed
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
+from carnet_protocol.suites import Suite
 from carnet_server.errors import RefusalError
 
 _MAX_STEPS: Final = 16
@@ -131,19 +132,19 @@ def _prepare(shop: Workshop, job: Job) -> bool:
 
 
 def _begin_write(shop: Workshop, job: Job) -> bool:
-    total = shop.survey(lambda connection: _count(connection, shop, job))
+    total = shop.survey(lambda c: count_items(c, job.kind, job.parameters, shop.deployment.write_suite))
     return shop.decide(lambda moment: accept.begin_write(moment, job, total=total))
 
 
-def _count(connection: Connection, shop: Workshop, job: Job) -> int:
-    """How many items `job` is about."""
-    match job.kind:
+def count_items(connection: Connection, kind: JobKind, parameters: JobParameters, suite: Suite) -> int:
+    """How many items a job of `kind` is about, in a deployment that writes `suite`."""
+    match kind:
         case JobKind.MASTER:
             return count_locks(connection)
         case JobKind.LOCKS | JobKind.SUITE:
-            return count_records(connection, job.kind, shop.deployment.write_suite)
+            return count_records(connection, kind, suite)
         case JobKind.DESTRUCTION:
-            return count_doomed(connection, until=require_time(job))
+            return count_doomed(connection, until=require_time(parameters))
 
 
 def _provider_of(shop: Workshop, version: int) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 from rich.console import Console
 from sqlalchemy import Connection, Engine
 
 from carnet_keyservice.errors import KeyServiceError, RotationError
-from carnet_keyservice.rotation.job import Job, JobState
+from carnet_keyservice.rotation.job import JobState
 from carnet_keyservice.rotation.processes import count_running
 from carnet_keyservice.rotation.show import describe_job, follow, show_job
 from carnet_protocol.ids import JobId
@@ -23,6 +23,7 @@ from carnet_server.program import failures, print_json
 from carnet_server.writer import Writer
 
 NO_PROGRAM_SECONDS: Final = 10
+T = TypeVar("T")
 
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -38,12 +39,12 @@ class Desk:
     deployment: Deployment
     engine: Engine
 
-    def read(self, look: Callable[[Connection], Any]) -> Any:  # noqa: ANN401  whatever is looked for
+    def read(self, look: Callable[[Connection], T]) -> T:
         """What `look` finds, on one snapshot."""
         with reader(self.engine) as connection:
             return look(connection)
 
-    def decide(self, work: Callable[[Moment], Job]) -> Job:
+    def decide(self, work: Callable[[Moment], T]) -> T:
         """What `work` decides, in a transaction of the writer's kind."""
         with Writer(self.engine) as writer:
             return writer.run(

@@ -39,12 +39,11 @@ def add_lock_destruction_command(app: typer.Typer, load: LoadSettings, desk: Ope
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and destroy nothing.")] = False,
         as_json: AsJson = False,
     ) -> None:
-        r"""Destroy the record locks that were retired before the time in two officers' orders, for good.
+        """Destroy the record locks that were retired before the time in two officers' orders, for good.
 
         The vault is asked, record by record, whether anything that opens still stands under them: that is put under the
         newest lock first. A patient's completed revocation is then out of reach of old copies of the vault, too.
 
-        \b
         Each of two officers signs an order, wherever they are:
           carnet officer destruction --card card.jws --locks-retired-before 2026-09-01 --save order.jws
         Then, on this machine:

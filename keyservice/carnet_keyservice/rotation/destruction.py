@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from carnet_keyservice.errors import RotationError
-from carnet_keyservice.locks.queries import count_by_master_key
-from carnet_keyservice.master_keys.queries import MasterKeyRow, change_state, find_master_key, forget_token
+from carnet_keyservice.locks.queries import count_under
+from carnet_keyservice.master_keys.queries import change_state, forget_token
 from carnet_keyservice.master_keys.state import KeyState
-from carnet_keyservice.rotation.accept import begin_job
+from carnet_keyservice.rotation.accept import begin_job, require_row
 from carnet_keyservice.rotation.job import Job, JobKind, JobParameters
 from carnet_keyservice.rotation.queries import find_job, find_unfinished
 from carnet_protocol.errors import ProtocolError
@@ -47,10 +47,8 @@ def check_master_key(moment: Moment, version: int, *, horizon_seconds: int) -> l
     3. No rotation is under way that might need it.
     4. The backup horizon has passed since it was retired, so that no backup that is kept needs it.
     """
-    row = find_master_key(moment.connection, version)
-    if row is None:
-        raise RotationError(f"there is no master key {version}: see `keys list`")
-    references = count_by_master_key(moment.connection).get(version, 0)
+    row = require_row(moment.connection, version)
+    references = count_under(moment.connection, version)
     running = find_unfinished(moment.connection)
     left = 0 if row.state is KeyState.PRE_ACTIVATION else row.changed_at + horizon_seconds - moment.now
     return [
@@ -124,16 +122,15 @@ def destroy_master_key(
 
     Raises `RotationError` where a check fails. Once more is answered as before.
     """
-    row = find_master_key(moment.connection, version)
-    if row is not None and row.state is KeyState.DESTROYED:
+    row = require_row(moment.connection, version)
+    if row.state is KeyState.DESTROYED:
         return []
     checks = [*check_orders(moment, orders), *check_master_key(moment, version, horizon_seconds=horizon_seconds)]
     if any(order.body.version != version for order in orders):
         checks.append(Check("ordered for this version", is_met=False, found="an order is for another"))
     _require(checks)
-    if row is None:
-        raise AssertionError("internal: a master key that passed every check and is none")
-    _mark(moment, row, orders)
+    _keep_orders(moment, orders, {"version": version})
+    change_state(moment.connection, row, KeyState.DESTROYED, is_sealing=False, now=moment.now)
     return checks
 
 
@@ -178,11 +175,6 @@ def _require(checks: Sequence[Check]) -> None:
         )
 
 
-def _mark(moment: Moment, row: MasterKeyRow, orders: Sequence[Signed[Destruction]]) -> None:
-    _keep_orders(moment, orders, {"version": row.version})
-    change_state(moment.connection, row, KeyState.DESTROYED, is_sealing=False, now=moment.now)
-
-
 def _keep_orders(moment: Moment, orders: Sequence[Signed[Destruction]], detail: dict[str, str | int]) -> None:
     for order in orders:
         if find_acceptance(moment.connection, order) is None:
@@ -203,9 +195,7 @@ def mark_compromised(moment: Moment, version: int) -> None:
 
     The active key is rotated first: what is sealed under it must stay openable.
     """
-    row = find_master_key(moment.connection, version)
-    if row is None:
-        raise RotationError(f"there is no master key {version}: see `keys list`")
+    row = require_row(moment.connection, version)
     if row.is_sealing:
         raise RotationError(f"master key {version} is in use: `rotate master --grace 0` first, then say so")
     change_state(moment.connection, row, KeyState.COMPROMISED, is_sealing=False, now=moment.now)

@@ -1,23 +1,20 @@
 """`carnet-keyservice keys`: which master keys and record locks there are, and the end of those that are out of use."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 
-from carnet_keyservice.errors import KeyServiceError, RotationError
 from carnet_keyservice.locks.queries import count_by_master_key
-from carnet_keyservice.master_keys.queries import MasterKeyRow, find_master_key, load_master_keys
+from carnet_keyservice.master_keys.queries import MasterKeyRow, load_master_keys
 from carnet_keyservice.master_keys.state import KeyState
-from carnet_keyservice.rotation.accept import end_grace
-from carnet_keyservice.rotation.desk import desk_opener
-from carnet_keyservice.rotation.destroy_locks_command import add_lock_destruction_command, read_order
+from carnet_keyservice.rotation.accept import end_grace, require_row
+from carnet_keyservice.rotation.desk import AsJson, Desk, OpenDatabase, SettingsFile, desk_opener
+from carnet_keyservice.rotation.destroy_locks_command import LoadSettings, add_lock_destruction_command, read_order
 from carnet_keyservice.rotation.destruction import Check, check_master_key, destroy_master_key, mark_compromised
 from carnet_keyservice.rotation.show import POLL_SECONDS
 from carnet_keyservice.settings import KeyServiceSettings
@@ -25,27 +22,23 @@ from carnet_keyservice.startup import make_providers
 from carnet_keyservice.tables import record_locks
 from carnet_keyservice.words import DAY, format_time
 from carnet_server.clock import system_clock
-from carnet_server.database import reader
-from carnet_server.deployment import Deployment, Moment
-from carnet_server.program import failures, print_json
-from carnet_server.writer import Writer
+from carnet_server.deployment import Moment
+from carnet_server.program import print_json
 
 _DESTRUCTION_SECONDS: Final = 30
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-LoadSettings = Callable[[Path | None], KeyServiceSettings]
-OpenDatabase = Callable[[Path | None], AbstractContextManager[tuple[Deployment, Engine]]]
 
 
 def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase) -> typer.Typer:
     """The group of commands for `program`."""
     app = typer.Typer(help="See which keys there are, and end those that are out of use.", no_args_is_help=True)
+    desk = desk_opener(program, open_database)
 
     @app.command("list")
     def list_command(settings: SettingsFile = None, *, as_json: AsJson = False) -> None:
         """Print every master key with its state, who keeps it and what is sealed under it, and the record locks."""
-        with failures(program, KeyServiceError), open_database(settings) as (_, engine), reader(engine) as connection:
-            described = _describe(connection, load(settings), now=system_clock())
+        with desk(settings) as open_desk:
+            loaded = load(settings)
+            described = open_desk.read(lambda connection: _describe(connection, loaded, now=system_clock()))
         if as_json:
             print_json(described)
         else:
@@ -64,9 +57,9 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
 
         The active key is never retired: `rotate master` puts another in its place first.
         """
-        with failures(program, KeyServiceError), open_database(settings) as (deployment, engine):
+        with desk(settings) as open_desk:
             retire = mark_compromised if compromised else end_grace
-            _decide(deployment, engine, lambda moment: retire(moment, version))
+            open_desk.decide(lambda moment: retire(moment, version))
         typer.echo(
             f"master key {version} is compromised" if compromised else f"the grace is over: {version} is being retired"
         )
@@ -83,15 +76,14 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print, and destroy nothing.")] = False,
         as_json: AsJson = False,
     ) -> None:
-        r"""Destroy a retired master key, for good, wherever it is kept. What was sealed under it never opens again.
+        """Destroy a retired master key, for good, wherever it is kept. What was sealed under it never opens again.
 
-        \b
         Each of two officers signs an order, wherever they are:
-          carnet officer destruction --master-key 1 --save order.jws
+          carnet officer destruction --card card.jws --master-key 1 --save order.jws
         Then, on this machine:
           carnet-keyservice keys destroy 1 --order first.jws --order second.jws
         """
-        with failures(program, KeyServiceError), open_database(settings) as (deployment, engine):
+        with desk(settings) as open_desk:
             loaded = load(settings)
             horizon = loaded.backup_horizon_days * DAY
             afterwards = {each.name: each.afterwards for each in make_providers(loaded)}
@@ -102,8 +94,8 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
                     return check_master_key(moment, version, horizon_seconds=horizon)
                 return destroy_master_key(moment, version, orders, horizon_seconds=horizon)
 
-            checks = _decide(deployment, engine, work)
-            row = _find(engine, version) if dry_run else _await_destruction(engine, version)
+            checks = open_desk.decide(work)
+            row = _await_destruction(open_desk, version, seconds=0 if dry_run else _DESTRUCTION_SECONDS)
         outcome = "checked" if dry_run else "destroyed" if not row.check_value else "destroying"
         if as_json:
             print_json(
@@ -122,7 +114,7 @@ def make_keys_app(program: str, load: LoadSettings, open_database: OpenDatabase)
                 typer.echo(afterwards[row.provider])
         raise typer.Exit(0 if all(each.is_met for each in checks) else 1)
 
-    add_lock_destruction_command(app, load, desk_opener(program, open_database))
+    add_lock_destruction_command(app, load, desk)
     return app
 
 
@@ -134,25 +126,14 @@ _OUTCOMES: Final = {
 }
 
 
-def _decide(deployment: Deployment, engine: Engine, work: Callable[[Moment], Any]) -> Any:  # noqa: ANN401  what `work` gives
-    with Writer(engine) as writer:
-        return writer.run(lambda _: system_clock(), lambda connection, now: work(Moment(connection, now, deployment)))
-
-
-def _find(engine: Engine, version: int) -> MasterKeyRow:
-    with reader(engine) as connection:
-        row = find_master_key(connection, version)
-    if row is None:
-        raise RotationError(f"there is no master key {version}: see `keys list`")
-    return row
-
-
-def _await_destruction(engine: Engine, version: int) -> MasterKeyRow:
-    """The row of `version` once a program that runs has had its provider destroy it, or after some seconds."""
-    deadline = time.monotonic() + _DESTRUCTION_SECONDS
-    while (row := _find(engine, version)).check_value and time.monotonic() < deadline:
+def _await_destruction(desk: Desk, version: int, *, seconds: float) -> MasterKeyRow:
+    """The row of `version` once a program that runs has had its provider destroy it, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        row = desk.read(lambda connection: require_row(connection, version))
+        if not row.check_value or time.monotonic() >= deadline:
+            return row
         time.sleep(POLL_SECONDS)
-    return row
 
 
 def _describe(connection: Connection, settings: KeyServiceSettings, *, now: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
-from carnet_keyservice.rotation.job import Job, Shard, Skip, Step
+from carnet_keyservice.rotation.job import Job, JobParameters, Shard, Skip, Step
 from carnet_keyservice.rotation.queries import require_current
 from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
 from carnet_keyservice.rotation.workshop import Workshop
@@ -34,7 +34,7 @@ _MAKES_NO_LOCK: Final = -1
 def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
     rotator = require_rotator(shop)
-    until = require_time(job)
+    until = require_time(job.parameters)
     limit = min(limit, MAX_RECORDS)
     records = shop.read(lambda connection: _load_records(connection, shard, until=until, limit=limit))
     order = RotationOrder(job=str(job.id), newer_than=_MAKES_NO_LOCK, by=job.by)
@@ -45,11 +45,11 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
     return end_batch(shop, job, shard, looked, skips=_skips(looked), is_last=len(records) < limit)
 
 
-def require_time(job: Job) -> int:
-    """Until when the locks were retired that `job` destroys."""
-    if job.parameters.retired_before is None:
+def require_time(parameters: JobParameters) -> int:
+    """Until when the locks were retired that a job destroys."""
+    if parameters.retired_before is None:
         raise AssertionError("internal: a destruction of locks that says not which")
-    return job.parameters.retired_before
+    return parameters.retired_before
 
 
 def count_doomed(connection: Connection, *, until: int) -> int:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.locks.queries import count_by_master_key
+from carnet_keyservice.locks.queries import count_under
 from carnet_keyservice.rotation.job import WALKED, Job, JobState
 from carnet_keyservice.rotation.queries import count_progress, count_skips
 from carnet_keyservice.rotation.workshop import Workshop
@@ -12,7 +12,7 @@ from carnet_protocol.statements import Count, RotationReport, Signed
 def sign_report(connection: Connection, shop: Workshop, job: Job, outcome: JobState) -> str:
     """The report of `job`, which comes to its end now, as a compact JWS."""
     steps = [(phase, count_progress(connection, job.id, phase)) for phase in sorted(WALKED)]
-    references = 0 if job.old is None else count_by_master_key(connection).get(job.old, 0)
+    references = 0 if job.old is None else count_under(connection, job.old)
     body = RotationReport(
         keyservice=shop.deployment.fingerprint,
         job=job.id,

@@ -41,11 +41,7 @@ def describe_job(connection: Connection, job: Job, *, now: int) -> dict[str, Any
     """The job in plain values, for `--json` and for tables."""
     progress = count_progress(connection, job.id, job.phase)
     skips = count_skips(connection, job.id)
-    waiting = (
-        []
-        if job.new is None or job.phase is not Phase.PREPARE
-        else find_waiting(connection, job.new, begun_at=job.begun_at, now=now)
-    )
+    waiting = _find_waiting(connection, job, now=now)
     grace_left = max(0, job.phase_at + job.parameters.grace_seconds - now) if job.phase is Phase.GRACE else None
     return {
         "job": str(job.id),
@@ -144,10 +140,13 @@ def _look(engine: Engine, name: JobId) -> tuple[Job, int, str]:
         job = find_job(connection, name)
         if job is None:
             raise AssertionError("internal: a job that is gone")
-        waiting = (
-            find_waiting(connection, job.new, begun_at=job.begun_at, now=system_clock())
-            if job.new is not None and job.phase is Phase.PREPARE
-            else []
-        )
+        waiting = _find_waiting(connection, job, now=system_clock())
         words = ", ".join(program + (f": {problem}" if problem else "") for program, problem in waiting)
         return job, count_progress(connection, job.id, job.phase).done, words
+
+
+def _find_waiting(connection: Connection, job: Job, *, now: int) -> list[tuple[str, str | None]]:
+    """The programs that `job` waits for before it writes, and what hinders each."""
+    if job.new is None or job.phase is not Phase.PREPARE:
+        return []
+    return find_waiting(connection, job.new, begun_at=job.begun_at, now=now)
