@@ -97,7 +97,7 @@ def _remake_locks(count: int) -> None:
     public_key = LockPublicKey(key.public_key, WRITE_SUITE)
     identity = IdentityTuple(WRITE_SUITE, RecordId(bytes(32)), DocumentId(bytes(32)), 1, IdentityHash(bytes(32)))
     recipient = CompartmentLock(CompartmentId(bytes(CompartmentId.SIZE)), StatementHash(bytes(32)))
-    wrap = WrapTuple(identity, KeyRole.CONTENT, recipient, WRITE_SUITE, StatementHash(bytes(32)))
+    wrap = WrapTuple(identity, KeyRole.CONTENT, recipient, WRITE_SUITE, WRITE_SUITE, StatementHash(bytes(32)))
     sealed = public_key.seal_outer_lock(wrap, bytes(inner_size(WRITE_SUITE)))
     for _ in range(count):
         inner = key.open_outer_lock(wrap, sealed)

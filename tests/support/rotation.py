@@ -83,7 +83,7 @@ class Bench:
         return tasks
 
     def walk(self, task: Task) -> None:
-        """Walk through one shard, without a pause."""
+        """Walk through one lane, without a pause."""
         walk(self.shop, task, should_stop=NEVER.is_set, pause=lambda _: None)
 
     def run(self) -> None:

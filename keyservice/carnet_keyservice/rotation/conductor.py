@@ -1,4 +1,4 @@
-"""Brings jobs from phase to phase, and says which shards are to be walked now.
+"""Brings jobs from phase to phase, and says which lanes are to be walked now.
 
 A rotation of the master key:
 
@@ -53,15 +53,15 @@ _MAX_STEPS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A shard of a phase to be walked."""
+    """A lane of a phase to be walked: the shards that one of the job's workers takes, one after the other."""
 
     job: JobId
     phase: Phase
-    shard: int
+    lane: int
 
 
 def conduct(shop: Workshop) -> list[Task]:
-    """Bring the job on as far as it goes, and return the shards that are to be walked now.
+    """Bring the job on as far as it goes, and return the lanes that are to be walked now.
 
     A failure of a provider or the database pauses it, with what to mend; a job that undoes itself tries again at the
     next call.
@@ -215,4 +215,5 @@ def _tasks(shop: Workshop, job: Job) -> list[Task]:
     if job.phase not in WALKED:
         return []
     shards = shop.read(lambda connection: load_shards(connection, job.id, job.phase))
-    return [Task(job.id, job.phase, shard.number) for shard in shards if not shard.is_done]
+    lanes = {shard.number % job.parameters.workers for shard in shards if not shard.is_done}
+    return [Task(job.id, job.phase, lane) for lane in sorted(lanes)]

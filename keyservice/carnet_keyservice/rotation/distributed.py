@@ -1,8 +1,8 @@
 """Jobs on any number of workers beside the key service, on PostgreSQL: `carnet-keyservice work`.
 
-procrastinate hands shards out; its tables stand in a schema of their own. Each worker conducts as well, and who has the
-baton (`baton.py`) sees that as many shards are handed out as the job has workers. A worker that dies loses its shard to
-whoever comes next, who goes on from the rows.
+procrastinate hands lanes out; its tables stand in a schema of their own. Each worker conducts as well, and who has the
+baton (`baton.py`) sees that each lane that is not done is handed out once. A worker that dies loses its lane to whoever comes
+next, who goes on from the rows.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Final
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued
-from procrastinate.jobs import Job as QueuedShard
+from procrastinate.jobs import Job as QueuedLane
 from procrastinate.jobs import Status
 from pydantic import BaseModel
 from sqlalchemy import Engine
@@ -26,7 +26,6 @@ from carnet_keyservice.rotation.queries import find_unfinished
 from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
-from carnet_server.errors import RefusalError
 
 SCHEMA: Final = "procrastinate"
 """The schema of the queue's tables."""
@@ -49,7 +48,7 @@ class _Worker:
         self._shop = shop
         self._stop = threading.Event()
         self._queue = make_queue(shop.engine)
-        self._walk = self._queue.task(name="carnet.walk", queue=QUEUE)(self._walk_shard)
+        self._walk = self._queue.task(name="carnet.walk", queue=QUEUE)(self._walk_lane)
 
     async def run(self) -> None:
         """Until a signal."""
@@ -81,34 +80,29 @@ class _Worker:
                         await asyncio.wait_for(ended.wait(), BUSY_SECONDS if is_busy else IDLE_SECONDS)
             finally:
                 self._stop.set()
-                walking.cancel()  # it lets the shard in hand come to its end, which is the end of its batch
+                walking.cancel()  # it lets the lane in hand come to its end, which is the end of its batch
                 with contextlib.suppress(asyncio.CancelledError):
                     await walking
 
-    def _walk_shard(self, job: str, phase: str, shard: int) -> None:
-        walk(
-            self._shop,
-            Task(JobId.parse(job), Phase(phase), shard),
-            should_stop=self._stop.is_set,
-            pause=self._stop.wait,
-        )
+    def _walk_lane(self, job: str, phase: str, lane: int) -> None:
+        task = Task(JobId.parse(job), Phase(phase), lane)
+        with self._shop.living_on("rotation_failed"):
+            walk(self._shop, task, should_stop=self._stop.is_set, pause=self._stop.wait)
 
     async def _conduct(self) -> bool:
         """Conduct once, if this worker has the baton; say whether a job is under way."""
-        try:
+        with self._shop.living_on("rotation_failed"):
             job = await asyncio.to_thread(self._shop.read, find_unfinished)
             if job is None:
                 return False
             async with _baton(self._shop.engine) as has_it:
                 if has_it:
                     await self._hand_out(await asyncio.to_thread(conduct, self._shop), job.parameters.workers)
-        except RefusalError as error:  # the database is away: it is asked again
-            self._shop.log.warning("rotation_failed", reason=error.reason)
-            return False
-        return True
+            return True
+        return False
 
     async def _hand_out(self, tasks: list[Task], workers: int) -> None:
-        """See that `workers` of `tasks` are queued or walked through, and none twice."""
+        """See that `tasks` are queued or walked through, none twice, and never more than `workers` with late ones."""
         manager = self._queue.job_manager
         for lost in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=STALLED_SECONDS):
             await manager.finish_job(lost, Status.FAILED, delete_job=True)
@@ -116,10 +110,10 @@ class _Worker:
         taken |= _tasks(await manager.list_jobs_async(queue=QUEUE, status="doing"))
         free = [task for task in tasks if task not in taken]
         for task in free[: max(0, workers - len(taken))]:
-            name = f"{task.job}/{task.phase}/{task.shard}"
+            name = f"{task.job}/{task.phase}/{task.lane}"
             with contextlib.suppress(AlreadyEnqueued):
                 await self._walk.configure(queueing_lock=name).defer_async(
-                    job=str(task.job), phase=task.phase.value, shard=task.shard
+                    job=str(task.job), phase=task.phase.value, lane=task.lane
                 )
 
 
@@ -133,7 +127,7 @@ def make_queue(engine: Engine) -> procrastinate.App:
     )
 
 
-def _tasks(queued: Iterable[QueuedShard]) -> set[Task]:
+def _tasks(queued: Iterable[QueuedLane]) -> set[Task]:
     return {Task(*_Words.model_validate(each.task_kwargs).values()) for each in queued}
 
 
@@ -142,11 +136,11 @@ class _Words(BaseModel):
 
     job: str
     phase: Phase
-    shard: int
+    lane: int
 
     def values(self) -> tuple[JobId, Phase, int]:
         """The parts of the task."""
-        return JobId.parse(self.job), self.phase, self.shard
+        return JobId.parse(self.job), self.phase, self.lane
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,6 @@ from carnet_keyservice.rotation.conductor import conduct
 from carnet_keyservice.rotation.queries import find_unfinished
 from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
-from carnet_server.errors import RefusalError
 
 IDLE_SECONDS: Final = 1.0
 
@@ -37,14 +36,9 @@ class EmbeddedRunner:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
+            has_worked = False
+            with self._shop.living_on("rotation_failed"):
                 has_worked = self._is_needed() and run_once(self._shop, self._stop)
-            except RefusalError as error:  # the database is away: it is asked again
-                self._shop.log.warning("rotation_failed", reason=error.reason)
-                has_worked = False
-            except Exception as error:  # noqa: BLE001  a fault of ours: it is told, and the thread lives on
-                self._shop.log.error("rotation_failed", reason=f"internal: {type(error).__name__}")  # noqa: TRY400  no trace: it may hold what is sealed
-                has_worked = False
             if not has_worked:
                 self._stop.wait(IDLE_SECONDS)
 

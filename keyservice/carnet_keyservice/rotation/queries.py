@@ -119,12 +119,18 @@ def load_shards(connection: Connection, job: JobId, phase: Phase) -> list[Shard]
     return [_shard(row) for row in rows]
 
 
-def find_shard(connection: Connection, job: JobId, phase: Phase, number: int) -> Shard | None:
-    """One shard."""
+def find_shard_left(connection: Connection, job: Job, *, lane: int) -> Shard | None:
+    """The first shard of `lane` that is not done in the phase of `job`."""
     row = connection.execute(
-        select(job_shards).where(
-            job_shards.c.job == job, job_shards.c.phase == phase.value, job_shards.c.shard == number
+        select(job_shards)
+        .where(
+            job_shards.c.job == job.id,
+            job_shards.c.phase == job.phase.value,
+            job_shards.c.shard % job.parameters.workers == lane,
+            job_shards.c.is_done == 0,
         )
+        .order_by(job_shards.c.shard)
+        .limit(1)
     ).first()
     return None if row is None else _shard(row)
 

@@ -1,7 +1,8 @@
-"""Walking through a shard, batch after batch, at the job's pace, until it is done or the job moved on.
+"""Walking through a lane, batch after batch, at the job's pace, until it is done or the job moved on.
 
-A walk may be cut off at any point and begun again by anyone; two in one shard do each other no harm: one is ahead, and
-the other finds that out and ends.
+A walk may be cut off at any point and begun again by anyone; two in one lane do each other no harm: one is ahead, and
+the other finds that out and ends. A job has as many lanes as workers, so that nobody waits between two shards, and no
+more walk at a time than the rate was shared out among.
 """
 
 import time
@@ -14,7 +15,7 @@ from carnet_keyservice.errors import KeyServiceError, MovedOnError
 from carnet_keyservice.rotation import lock_destruction, locks, master
 from carnet_keyservice.rotation.conductor import Task, stop_job
 from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard, Step
-from carnet_keyservice.rotation.queries import find_job, find_shard
+from carnet_keyservice.rotation.queries import find_job, find_shard_left
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_server.errors import RefusalError
 
@@ -46,7 +47,7 @@ def walk(
     pause: Callable[[float], object] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Walk through the shard of `task`. What fails pauses the job, with what to mend."""
+    """Walk through the lane of `task`. What fails pauses the job, with what to mend."""
     try:
         while not should_stop():
             started = monotonic()
@@ -56,8 +57,6 @@ def walk(
             job, shard = found
             limit = batch_size(job)
             step = _TAKE_BATCH[job.kind](shop, job, shard, limit=limit)
-            if step.is_last:
-                return
             pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
     except MovedOnError:
         return
@@ -72,9 +71,9 @@ def batch_size(job: Job) -> int:
 
 
 def _look(connection: Connection, task: Task) -> tuple[Job, Shard] | None:
-    """The job and the shard, as long as `task` is what the job wants."""
+    """The job and the shard that is next in the lane, as long as `task` is what the job wants."""
     job = find_job(connection, task.job)
     if job is None or job.phase is not task.phase or job.state not in {JobState.RUNNING, JobState.ABORTING}:
         return None
-    shard = find_shard(connection, task.job, task.phase, task.shard)
-    return None if shard is None or shard.is_done else (job, shard)
+    shard = find_shard_left(connection, job, lane=task.lane)
+    return None if shard is None else (job, shard)

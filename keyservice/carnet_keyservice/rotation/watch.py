@@ -67,12 +67,8 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            try:
+            with self._shop.living_on("watch_failed"):
                 self.look()
-            except RefusalError as error:  # the database is away: the next look finds it again
-                self._shop.log.warning("watch_failed", reason=error.reason)
-            except Exception as error:  # noqa: BLE001  a fault of ours: it is told, and the thread lives on
-                self._shop.log.error("watch_failed", reason=f"internal: {type(error).__name__}")  # noqa: TRY400  no trace: it may hold what is sealed
 
     def _enter(self) -> None:
         now = self._shop.clock()

@@ -22,7 +22,7 @@ from carnet_protocol.signing import Signer
 from carnet_server.clock import Clock
 from carnet_server.database import explaining, is_retriable, reader
 from carnet_server.deployment import Deployment, Moment
-from carnet_server.errors import BusyError
+from carnet_server.errors import BusyError, RefusalError
 from carnet_server.writer import Writer
 
 MAX_ATTEMPTS: Final = 10
@@ -77,6 +77,16 @@ class Workshop:
                     if not is_retriable(error):
                         raise
         raise BusyError("database_contended")
+
+    @contextlib.contextmanager
+    def living_on(self, event: str) -> Iterator[None]:
+        """Log what fails inside as `event`, and go on: a database that is away comes back, and a fault is told."""
+        try:
+            yield
+        except RefusalError as error:
+            self.log.warning(event, reason=error.reason)
+        except Exception as error:  # noqa: BLE001  a fault of ours: what depends on this thread needs it
+            self.log.error(event, reason=f"internal: {type(error).__name__}")  # noqa: TRY400  no trace: it may hold what is sealed
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:

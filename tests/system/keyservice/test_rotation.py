@@ -206,7 +206,7 @@ def test_a_key_in_use_is_never_destroyed_whoever_orders_it(process: KeyServicePr
 
 
 def test_a_worker_that_dies_loses_nothing(tmp_path: Path, postgres_url: str) -> None:
-    """Its shards are taken up by another; the job ends as if nothing had happened."""
+    """Its lane is taken up by another; the job ends as if nothing had happened."""
     with KeyServiceProcess.lay_out(tmp_path, Dice("system"), database_url=postgres_url) as process:
         process.start()
         story = KeyServiceStory.begin(process.world())

@@ -11,12 +11,13 @@ from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation import master
 from carnet_keyservice.rotation.conductor import conduct
 from carnet_keyservice.rotation.job import SHARDS, JobState, Phase
-from carnet_keyservice.rotation.queries import find_shard
+from carnet_keyservice.rotation.queries import load_shards
+from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
 from tests.support.keyservice import KeyServiceStory
 from tests.support.keyservice import accept as accepted
-from tests.support.rotation import QUICK, Bench
+from tests.support.rotation import NEVER, QUICK, Bench
 from tests.support.tables import unchanged
 
 GRACE = QUICK.model_copy(update={"grace_seconds": 3600})
@@ -53,8 +54,7 @@ def late_batch(bench: Bench, name: JobId, phase: Phase, meanwhile: Callable[[], 
     """Plan a batch of the first lock's shard, let `meanwhile` happen, then write; nothing may change by that."""
     record = min(bench.seals())[0]
     job = bench.job(name)
-    shard = bench.shop.read(lambda connection: find_shard(connection, name, phase, record[0] // (256 // SHARDS)))
-    assert shard is not None
+    shard = bench.shop.read(lambda connection: load_shards(connection, name, phase))[record[0] // (256 // SHARDS)]
 
     def then() -> None:
         meanwhile()
@@ -71,6 +71,20 @@ def require_clean(bench: Bench) -> None:
     bench.require_openable()
     with bench.world.engine.connect() as connection:
         assert list(check_all(connection, bench.shop.deployment, bench.shop.ring)) == []
+
+
+def test_two_walks_in_one_lane_count_each_lock_once(bench: Bench) -> None:
+    """The second comes in where the first has planned its batch, and walks to the end."""
+    name = bench.begin(GRACE)
+    (lane,) = conduct(bench.shop)
+    late = LateWorkshop.beside(bench.shop, lambda: bench.walk(lane))
+    walk(late, lane, should_stop=NEVER.is_set, pause=lambda _: None)
+    conduct(bench.shop)
+    with bench.world.engine.connect() as connection:
+        done = connection.execute(text("SELECT sum(done) FROM job_shards WHERE phase = 'write'")).scalar_one()
+    assert done == 3
+    assert bench.job(name).phase is Phase.GRACE
+    require_clean(bench)
 
 
 def test_a_late_repair_takes_no_good_seal_away(bench: Bench) -> None:

@@ -324,15 +324,15 @@ def test_what_is_lacking_at_the_check_is_written_again(bench: Bench) -> None:
 # Two at once
 
 
-def test_two_walks_in_one_shard_count_each_lock_once(bench: Bench) -> None:
-    name = bench.begin(JobParameters(rate=5, workers=1, grace_seconds=3600))
-    for task in conduct(bench.shop):
-        bench.walk(task)
-        bench.walk(task)
+@pytest.mark.parametrize("workers", [1, 3, 64])
+def test_lanes_are_walked_in_any_order_and_cover_everything(bench: Bench, workers: int) -> None:
+    name = bench.begin(JobParameters(rate=1000, workers=workers, grace_seconds=3600))
+    lanes = conduct(bench.shop)
+    assert [lane.lane for lane in lanes] == list(range(workers))
+    for lane in reversed(lanes):
+        bench.walk(lane)
     conduct(bench.shop)
-    with bench.world.engine.connect() as connection:
-        done = connection.execute(text("SELECT sum(done) FROM job_shards WHERE phase = 'write'")).scalar_one()
-    assert done == 3
+    assert versions(bench) == [[1, 2]] * 3
     assert bench.job(name).phase is Phase.GRACE
 
 
