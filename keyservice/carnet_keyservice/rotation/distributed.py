@@ -1,8 +1,8 @@
 """Jobs on any number of workers beside the key service, on PostgreSQL: `carnet-keyservice work`.
 
 procrastinate hands lanes out; its tables stand in a schema of their own. Each worker conducts as well, and who has the
-baton (`baton.py`) sees that each lane that is not done is handed out once. A worker that dies loses its lane to whoever comes
-next, who goes on from the rows.
+baton (`baton.py`) sees that each lane that is not done is handed out once. A worker that dies loses its lane to whoever
+comes next, who goes on from the rows.
 """
 
 import asyncio
@@ -91,15 +91,15 @@ class _Worker:
 
     async def _conduct(self) -> bool:
         """Conduct once, if this worker has the baton; say whether a job is under way."""
+        is_busy = False
         with self._shop.living_on("rotation_failed"):
             job = await asyncio.to_thread(self._shop.read, find_unfinished)
-            if job is None:
-                return False
-            async with _baton(self._shop.engine) as has_it:
-                if has_it:
-                    await self._hand_out(await asyncio.to_thread(conduct, self._shop), job.parameters.workers)
-            return True
-        return False
+            if job is not None:
+                async with _baton(self._shop.engine) as has_it:
+                    if has_it:
+                        await self._hand_out(await asyncio.to_thread(conduct, self._shop), job.parameters.workers)
+                is_busy = True
+        return is_busy
 
     async def _hand_out(self, tasks: list[Task], workers: int) -> None:
         """See that `tasks` are queued or walked through, none twice, and never more than `workers` with late ones."""
