@@ -19,6 +19,8 @@ from carnet_keyservice.tables import job_skips, lock_seals, record_locks
 from carnet_protocol.ids import JobId, RecordId
 from carnet_server.prepared import Prepared
 
+_BY_PLACE: Final = "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+"""Joins a batch with tables of any size by a loop over its places, until the transaction ends."""
 _RECORD_SIZE: Final = 32
 _OLD: Final = lock_seals.alias("old_seals")
 _NEW: Final = lock_seals.alias("new_seals")
@@ -126,6 +128,7 @@ def replace_seals(
         [seal.sealed_seed for seal in seals],
     )
     if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_BY_PLACE)
         if broken:
             connection.exec_driver_sql(
                 "DELETE FROM lock_seals USING unnest(%s::bytea[], %s::bigint[], %s::bytea[])"
@@ -174,6 +177,7 @@ def delete_seals(connection: Connection, shard: Shard, *, gone: int, kept: int, 
         return b"", 0, 0
     places = [(pair.record, pair.version) for pair in pairs if pair.old is not None and pair.new is not None]
     if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_BY_PLACE)
         connection.exec_driver_sql(
             "DELETE FROM lock_seals USING unnest(%s::bytea[], %s::bigint[]) AS gone (record, version)"
             " WHERE lock_seals.record = gone.record AND lock_seals.version = gone.version"
