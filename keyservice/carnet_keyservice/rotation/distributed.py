@@ -7,6 +7,8 @@ comes next, who goes on from the rows.
 
 import asyncio
 import contextlib
+import gc
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterable
@@ -34,10 +36,14 @@ BUSY_SECONDS: Final = 0.1
 IDLE_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 3.0
 STALLED_SECONDS: Final = 10.0
+_NICENESS: Final = 19
+"""Where a worker shares processors with what serves, it takes what is left."""
 
 
 def work(shop: Workshop) -> None:
-    """Conduct, and walk through shards, until SIGTERM or SIGINT; the batch in hand is finished."""
+    """Conduct, and walk through lanes, until SIGTERM or SIGINT; the batch in hand is finished."""
+    os.nice(_NICENESS)
+    gc.freeze()
     asyncio.run(_Worker(shop).run())
 
 

@@ -68,18 +68,19 @@ def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
 
     if plan.seals:
         shop.write(keep)
-        again = shop.read(lambda connection: load_pairs(connection, shard, old=old, new=new, limit=limit))
-        _require_opened(shop, again, plan.seeds, new=new)
     is_last = len(pairs) < limit
     after = pairs[-1].place if pairs else shard.after
 
-    def advance(connection: Connection) -> None:
+    def check(connection: Connection) -> None:
         require_current(connection, job)
+        if plan.seals:
+            again = load_pairs(connection, shard, old=old, new=new, limit=limit)
+            _require_opened(shop, again, plan.seeds, new=new)
         advance_shard(
             connection, shard, after=after, done=len(pairs) - len(plan.skips), skips=plan.skips, is_done=is_last
         )
 
-    shop.write(advance)
+    shop.write(check)
     return Step(len(pairs), is_last)
 
 

@@ -122,11 +122,6 @@ def replace_seals(
     PostgreSQL the rows of the locks are share-locked: whoever destroys one waits for this batch, or is seen by it.
     Where they waited, they did not see what the batch wrote: `sweep_destroyed` does.
     """
-    columns = (
-        [seal.record for seal in seals],
-        [seal.version for seal in seals],
-        [seal.sealed_seed for seal in seals],
-    )
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_BY_PLACE)
         if broken:
@@ -142,10 +137,15 @@ def replace_seals(
                     new,
                 ),
             )
+        columns = (
+            [seal.record for seal in seals],
+            [seal.version for seal in seals],
+            [seal.sealed_seed for seal in seals],
+        )
         connection.exec_driver_sql(
             "INSERT INTO lock_seals (record, version, master_key_version, sealed_seed)"
             " SELECT given.record, given.version, %s::bigint, given.sealed_seed"
-            " FROM unnest(%s::bytea[], %s::bigint[], %s::bytea[]) AS given (record, version, sealed_seed)"
+            " FROM unnest(%b::bytea[], %b::bigint[], %b::bytea[]) AS given (record, version, sealed_seed)"
             " JOIN record_locks ON record_locks.record = given.record AND record_locks.version = given.version"
             " AND record_locks.destroyed IS NULL"
             " JOIN lock_seals AS old_seals ON old_seals.record = given.record"

@@ -19,7 +19,8 @@ from carnet_keyservice.rotation.queries import find_job, find_shard_left
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_server.errors import RefusalError
 
-MAX_BATCH: Final = 1000
+MAX_BATCH: Final = 250
+"""One statement on so many locks keeps a processor of the database for some milliseconds, and releases wait for it."""
 BATCHES_PER_SECOND: Final = 5
 """A walk works in so many short steps a second, so that others come between and it is stopped soon."""
 
