@@ -7,7 +7,7 @@ are those of the driver: bytes, whole numbers, text, None. The transaction is th
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from sqlalchemy.sql.elements import ClauseElement
 from carnet_protocol.ids import FixedBytes
 
 Value = bytes | int | str | None
+Values = Value | Sequence[Value]
+"""PostgreSQL takes lists too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Prepared:
         """What `run_together` takes: the statement for `values`."""
         return Question(self, values)
 
-    def rows(self, connection: Connection, **values: Value) -> Sequence[tuple[Any, ...]]:
+    def rows(self, connection: Connection, **values: Values) -> Sequence[tuple[Any, ...]]:
         """Every row that the statement gives for `values`, as the driver has them.
 
         Raises what SQLAlchemy would: `DBAPIError` and what derives from it.
@@ -63,11 +65,11 @@ class Prepared:
         """Run a statement that gives no rows."""
         self.execute(connection, values)
 
-    def execute(self, connection: Connection, values: dict[str, Value]) -> Any:  # noqa: ANN401  a cursor of either driver
+    def execute(self, connection: Connection, values: Mapping[str, Values]) -> Any:  # noqa: ANN401  a cursor of either driver
         """The driver's cursor after the statement. Raises what SQLAlchemy would."""
         dialect = connection.dialect
         compiled = self._by_dialect.get(dialect.name) or self._compile(connection)
-        named = compiled.constants | values
+        named = {**compiled.constants, **values}
         driver = connection.connection.driver_connection
         if driver is None:
             raise AssertionError("internal: a connection without its driver's")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Select,
@@ -31,7 +32,7 @@ from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordI
 from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import KeyRole
 from carnet_server.database import INTEGER
-from carnet_server.prepared import Prepared, Question, Value, run_together
+from carnet_server.prepared import Prepared, Value, run_together
 from carnet_vault.capsules.decide import Place
 from carnet_vault.tables import capsules, documents, locks, personal_capsules, versions
 
@@ -111,6 +112,31 @@ def _swap(table: Table, place: Sequence[str]) -> Prepared:
     )
 
 
+def _swap_all(table: Table, place: Sequence[str]) -> Prepared:
+    """As `_swap`, on PostgreSQL, of lists: each row is the number, from 1, of a swap that was made."""
+    given = {f"at_{name}": table.c[name] for name in place} | {
+        "replaces": table.c.digest,
+        "inner": table.c.inner_suite,
+        **{f"new_{name}": table.c[name] for name in ("outer_suite", "digest", "sealed")},
+    }
+    lists = func.unnest(*(bindparam(name, type_=ARRAY(of.type)) for name, of in given.items()))
+    swaps = lists.table_valued(*given, with_ordinality="turn", joins_implicitly=True).render_derived(name="swaps")
+    return Prepared(
+        update(table)
+        .where(
+            table.c.record == bindparam("of"),
+            *(table.c[name] == swaps.c[f"at_{name}"] for name in place),
+            table.c.digest == swaps.c.replaces,
+            table.c.inner_suite == swaps.c.inner,
+        )
+        .values(
+            lock_statement=bindparam("new_lock_statement"),
+            **{name: swaps.c[f"new_{name}"] for name in ("outer_suite", "digest", "sealed")},
+        )
+        .returning(swaps.c.turn)
+    )
+
+
 def _standing(table: Table, place: Sequence[str]) -> Prepared:
     return Prepared(
         select(table.c.digest).where(
@@ -129,6 +155,7 @@ _NEXT: Final = {
     True: _page(personal_capsules, _PERSONAL, _PERSONAL_PLACE, is_first=False),
 }
 _SWAP: Final = {False: _swap(capsules, _PLACE), True: _swap(personal_capsules, _PERSONAL_PLACE)}
+_SWAP_ALL: Final = {False: _swap_all(capsules, _PLACE), True: _swap_all(personal_capsules, _PERSONAL_PLACE)}
 _STANDING: Final = {False: _standing(capsules, _PLACE), True: _standing(personal_capsules, _PERSONAL_PLACE)}
 _HIGHEST: Final = Prepared(
     select(func.coalesce(func.max(locks.c.version), literal(0, INTEGER))).where(locks.c.record == bindparam("of"))
@@ -166,8 +193,18 @@ def swap_outer_locks(
     connection: Connection, record: RecordId, lock: StatementHash, swaps: Sequence[OuterLockSwap]
 ) -> list[bool]:
     """Make each of `swaps` whose place holds what it replaces; say which those were."""
-    answers = run_together(connection, *(_asking_swap(record, lock, swap) for swap in swaps))
-    return [bool(rows) for rows in answers]
+    named = {"of": record.raw, "new_lock_statement": lock.raw}
+    if connection.dialect.name != "postgresql":
+        questions = [_SWAP[swap.grant is not None].asking(**named, **_values(swap)) for swap in swaps]
+        return [bool(rows) for rows in run_together(connection, *questions)]
+    made: set[int] = set()
+    for is_personal, statement in _SWAP_ALL.items():
+        turns = [turn for turn, swap in enumerate(swaps) if (swap.grant is not None) is is_personal]
+        if turns:
+            values = [_values(swaps[turn]) for turn in turns]
+            lists = {name: [each[name] for each in values] for name in values[0]}
+            made |= {turns[int(number) - 1] for (number,) in statement.rows(connection, **named, **lists)}
+    return [turn in made for turn in range(len(swaps))]
 
 
 def find_standing(
@@ -178,17 +215,14 @@ def find_standing(
     return [Sha256Digest(rows[0][0]) if rows else None for rows in run_together(connection, *questions)]
 
 
-def _asking_swap(record: RecordId, lock: StatementHash, swap: OuterLockSwap) -> Question:
-    return _SWAP[swap.grant is not None].asking(
-        of=record.raw,
-        **_at(_place(swap)),
-        replaces=swap.replaces.raw,
-        new_lock_statement=lock.raw,
-        inner=int(swap.inner_suite),
-        new_outer_suite=int(swap.outer_suite),
-        new_digest=Sha256Digest.of(swap.sealed).raw,
-        new_sealed=swap.sealed,
-    )
+def _values(swap: OuterLockSwap) -> dict[str, Value]:
+    return _at(_place(swap)) | {
+        "replaces": swap.replaces.raw,
+        "inner": int(swap.inner_suite),
+        "new_outer_suite": int(swap.outer_suite),
+        "new_digest": Sha256Digest.of(swap.sealed).raw,
+        "new_sealed": swap.sealed,
+    }
 
 
 def _place(swap: OuterLockSwap) -> Place:
