@@ -10,9 +10,17 @@ finishes what was begun.
 
 from carnet_keyservice.lock_rotation.locks import LockStore
 from carnet_keyservice.lock_rotation.procedure import LockRotator
-from carnet_keyservice.lock_rotation.report import LeftCapsule, LeftReason, RecordRotation, RecordState, RotationOrder
+from carnet_keyservice.lock_rotation.report import (
+    STILL_NEEDED,
+    LeftCapsule,
+    LeftReason,
+    RecordRotation,
+    RecordState,
+    RotationOrder,
+)
 
 __all__ = [
+    "STILL_NEEDED",
     "LeftCapsule",
     "LeftReason",
     "LockRotator",

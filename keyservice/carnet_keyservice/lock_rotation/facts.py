@@ -6,9 +6,9 @@ The vault says which capsules there are; whether anybody may still open one is n
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
-from carnet_keyservice.tables import lock_statements
+from carnet_keyservice.tables import lock_statements, record_locks
 from carnet_protocol.api import OldCapsule
 from carnet_protocol.ids import CompartmentId, DocumentId, IdentityHash, RecordId, StatementHash
 from carnet_protocol.statements import Closing, Signed
@@ -17,10 +17,11 @@ from carnet_server.tables import closings, compartments, devices, grant_document
 
 @dataclass(frozen=True, slots=True)
 class LockFact:
-    """The lock that a lock statement is of."""
+    """The lock that a lock statement is of, and whether it was destroyed: what does not open now may open later."""
 
     record: RecordId
     version: int
+    is_destroyed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,16 @@ def load_facts(connection: Connection, capsules: Sequence[OldCapsule], *, now: i
 
 def _load_locks(connection: Connection, wanted: set[StatementHash]) -> dict[StatementHash, LockFact]:
     rows = connection.execute(
-        select(lock_statements.c.hash, lock_statements.c.record, lock_statements.c.version).where(
-            lock_statements.c.hash.in_(wanted)
+        select(lock_statements.c.hash, lock_statements.c.record, lock_statements.c.version, record_locks.c.destroyed)
+        .join(
+            record_locks,
+            and_(
+                record_locks.c.record == lock_statements.c.record, record_locks.c.version == lock_statements.c.version
+            ),
         )
+        .where(lock_statements.c.hash.in_(wanted))
     )
-    return {row.hash: LockFact(row.record, row.version) for row in rows}
+    return {row.hash: LockFact(row.record, row.version, row.destroyed is not None) for row in rows}
 
 
 def _load_epochs(connection: Connection, wanted: set[StatementHash]) -> dict[StatementHash, EpochFact]:

@@ -14,6 +14,7 @@ from carnet_keyservice.locks.keys import LockKeys, LockName
 from carnet_keyservice.locks.queries import SealedLock
 from carnet_keyservice.master_keys.queries import find_coming_versions, find_sealing_versions
 from carnet_keyservice.sealing import LockKey, LockPublicKey
+from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import RecordId
 from carnet_protocol.signing import Signer
 from carnet_protocol.statements import Lock, Signed
@@ -156,11 +157,11 @@ class LockStore:
         statement = queries.find_newest_statement(connection, record)
         if statement is None:
             return None
-        body = Signed.parse(statement.jws, Lock).body
         try:
+            body = Signed.parse(statement.jws, Lock).body
             (sealed,) = queries.load_sealed(connection, record, [statement.version])
             public_key, key = LockPublicKey(body.lock_key, body.suite), self.keys.open(sealed)
-        except (UnavailableError, SealedError, ValueError):
+        except (ProtocolError, UnavailableError, SealedError, ValueError):
             return None
         return NewLock(statement.version, statement.hash, statement.jws, public_key, key)
 

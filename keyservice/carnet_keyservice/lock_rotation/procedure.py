@@ -18,7 +18,7 @@ from carnet_keyservice.errors import VaultAnswerError
 from carnet_keyservice.lock_rotation.facts import load_facts
 from carnet_keyservice.lock_rotation.locks import LockStore
 from carnet_keyservice.lock_rotation.remake import NewLock, remake
-from carnet_keyservice.lock_rotation.report import LeftCapsule, RecordRotation, RecordState, RotationOrder
+from carnet_keyservice.lock_rotation.report import STILL_NEEDED, LeftCapsule, RecordRotation, RecordState, RotationOrder
 from carnet_keyservice.vault import VaultClient
 from carnet_protocol.api import LockStanding, OldCapsule, OuterLockSwap, RecordSwaps, SwapOutcome
 from carnet_protocol.ids import RecordId
@@ -78,10 +78,15 @@ class LockRotator:
     ) -> list[RecordRotation]:
         """Step 5 for those of `rotated` whose grace is over; the others, which wait for it.
 
-        Only where the vault still counts nothing under older locks but what is known to stay. Raises as `rotate` does.
+        Only where the vault still counts nothing under older locks but what is known to stay, and opens for nobody.
+        Raises as `rotate` does.
         """
         now = self.locks.clock()
-        clean = [each for each in rotated if each.state is RecordState.ROTATED]
+        clean = [
+            each
+            for each in rotated
+            if each.state is RecordState.ROTATED and not any(left.reason in STILL_NEEDED for left in each.left)
+        ]
         due = sorted((each for each in clean if now >= each.at + grace_seconds), key=lambda each: each.record)
         counts = self._count_old({each.record: each.version for each in due})
         settled = {each.record: each.version for each in due if counts[each.record] <= len(each.left)}

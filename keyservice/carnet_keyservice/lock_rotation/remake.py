@@ -75,9 +75,10 @@ def remake(
     reason = find_obstacle(old, facts)
     if reason is not None:
         return _leave(old, reason)
-    key = keys.get((old.record, facts.locks[old.entry.capsule.lock_statement].version))
+    lock = facts.locks[old.entry.capsule.lock_statement]
+    key = keys.get((old.record, lock.version))
     if key is None:
-        return _leave(old, LeftReason.LOCK_GONE)
+        return _leave(old, LeftReason.LOCK_GONE if lock.is_destroyed else LeftReason.LOCK_CLOSED)
     # 2
     try:
         wrap = _wrap_tuple(old)

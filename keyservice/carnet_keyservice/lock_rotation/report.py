@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import Final
 
 from carnet_protocol.ids import DocumentId, Fingerprint, RecordId, StatementHash
 from carnet_protocol.tuples import KeyRole
@@ -26,12 +27,17 @@ class LeftReason(StrEnum):
     """Why a capsule stays under an older lock. None of these holds up another capsule."""
 
     LOCK_UNKNOWN = "its lock statement is none of this record"
-    LOCK_GONE = "its lock was destroyed, or its master key is away"
+    LOCK_GONE = "its lock was destroyed"
+    LOCK_CLOSED = "its lock does not open now: see the master keys, and run fsck"
     DOES_NOT_OPEN = "its outer lock does not open"
     DOES_NOT_REOPEN = "its new outer lock did not open again to the same inner lock"
     EPOCH_UNKNOWN = "its compartment statement is none of this record"
     EPOCH_CLOSED = "its epoch is closed"
     GRANT_OVER = "its grant is none of this record for this document and grantee, or is over"
+
+
+STILL_NEEDED: Final = frozenset({LeftReason.LOCK_CLOSED, LeftReason.DOES_NOT_REOPEN})
+"""Reasons for which a capsule may yet be remade, or opened as it is: its lock is neither retired nor destroyed."""
 
 
 @dataclass(frozen=True, slots=True)

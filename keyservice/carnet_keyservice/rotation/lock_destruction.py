@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
-from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
+from carnet_keyservice.lock_rotation import STILL_NEEDED, RecordRotation, RecordState, RotationOrder
 from carnet_keyservice.rotation.job import Job, JobParameters, Shard, Skip, Step
 from carnet_keyservice.rotation.queries import require_current
 from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
@@ -26,7 +26,6 @@ from carnet_server.deployment import Moment
 from carnet_server.events import NewEvent
 from carnet_server.tables import events
 
-_HARMLESS: Final = frozenset(LeftReason) - {LeftReason.DOES_NOT_REOPEN}
 _MAKES_NO_LOCK: Final = -1
 """No lock is as old as this event: a rotation that is told so makes none, and only remakes what is left."""
 
@@ -81,7 +80,7 @@ def _load_records(connection: Connection, shard: Shard, *, until: int, limit: in
 
 
 def _is_clean(looked: RecordRotation) -> bool:
-    return looked.state is RecordState.ROTATED and {left.reason for left in looked.left} <= _HARMLESS
+    return looked.state is RecordState.ROTATED and not any(left.reason in STILL_NEEDED for left in looked.left)
 
 
 def _destroy(moment: Moment, job: Job, records: Sequence[RecordId], *, until: int) -> None:
@@ -111,5 +110,6 @@ def _skips(looked: Sequence[RecordRotation]) -> list[Skip]:
         if each.state is not RecordState.ROTATED:
             skips.append(Skip(each.record, each.version, each.state.value))
         elif not _is_clean(each):
-            skips.append(Skip(each.record, each.version, LeftReason.DOES_NOT_REOPEN.value))
+            reason = min(left.reason for left in each.left if left.reason in STILL_NEEDED)
+            skips.append(Skip(each.record, each.version, reason.value))
     return skips

@@ -37,7 +37,7 @@ PERSONAL = {
     "personal": PersonalRecipient(grant=GRANT, grantee=GRANTEE, grantee_statement=StatementHash(DICE(32))),
 }
 FACTS = Facts(
-    locks={OLD: LockFact(RECORD, 1)},
+    locks={OLD: LockFact(RECORD, 1, is_destroyed=False)},
     epochs={EPOCH: EpochFact(RECORD, COMPARTMENT, is_closed=False)},
     grants={GRANT: GrantFact(RECORD, GRANTEE, frozenset({DOCUMENT}))},
 )
@@ -116,7 +116,10 @@ def left(old: OldCapsule, facts: Facts = FACTS, **options: Any) -> LeftReason:
     [
         pytest.param(replace(FACTS, locks={}), SHARED, LeftReason.LOCK_UNKNOWN, id="no lock"),
         pytest.param(
-            replace(FACTS, locks={OLD: LockFact(OTHER, 1)}), SHARED, LeftReason.LOCK_UNKNOWN, id="lock of another"
+            replace(FACTS, locks={OLD: LockFact(OTHER, 1, is_destroyed=False)}),
+            SHARED,
+            LeftReason.LOCK_UNKNOWN,
+            id="lock of another",
         ),
         pytest.param(replace(FACTS, epochs={}), SHARED, LeftReason.EPOCH_UNKNOWN, id="no epoch"),
         pytest.param(
@@ -167,8 +170,13 @@ def test_what_the_key_services_own_tables_do_not_allow_stays(
 
 
 def test_a_capsule_under_a_lock_that_is_gone_stays() -> None:
-    assert left(make_old(SHARED), keys={}) is LeftReason.LOCK_GONE
-    assert left(make_old(SHARED), keys={(OTHER, 1): KEY, (RECORD, 2): KEY}) is LeftReason.LOCK_GONE
+    gone = replace(FACTS, locks={OLD: LockFact(RECORD, 1, is_destroyed=True)})
+    assert left(make_old(SHARED), gone, keys={}) is LeftReason.LOCK_GONE
+    assert left(make_old(SHARED), gone, keys={(OTHER, 1): KEY, (RECORD, 2): KEY}) is LeftReason.LOCK_GONE
+
+
+def test_a_capsule_under_a_lock_that_does_not_open_now_stays_and_may_be_remade_later() -> None:
+    assert left(make_old(SHARED), keys={}) is LeftReason.LOCK_CLOSED
 
 
 def test_a_capsule_of_another_record_does_not_open_here() -> None:

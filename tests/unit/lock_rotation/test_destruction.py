@@ -8,14 +8,17 @@ from sqlalchemy import select
 
 from carnet.revocation import begin_renewal, complete
 from carnet.transport import ServerName
-from carnet_keyservice.errors import RotationError
+from carnet_keyservice.errors import MasterKeyError, RotationError
 from carnet_keyservice.fsck import check_all
+from carnet_keyservice.lock_rotation import LeftReason
+from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.rotation.conductor import conduct
 from carnet_keyservice.rotation.destruction import begin_lock_destruction
 from carnet_keyservice.rotation.job import Job, JobParameters, JobState
-from carnet_keyservice.rotation.queries import find_job
+from carnet_keyservice.rotation.queries import count_skips, find_job
 from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
+from carnet_keyservice.sealing import Secret
 from carnet_keyservice.tables import lock_seals, record_locks
 from carnet_protocol.ids import JobId
 from carnet_protocol.statements import Destruction, Signed
@@ -203,6 +206,16 @@ def test_a_vault_that_is_away_destroys_nothing(story: Story, shop: Workshop, mon
 
 def test_what_stands_under_a_retired_lock_again_is_put_under_the_newest_before(story: Story, shop: Workshop) -> None:
     """As after a restore of the vault: what its backup brought back is rescued, not lost."""
+    bring_back(story)
+    until = shop.clock() + 1
+    story.world.clock.now += 1
+    run(shop, begin(shop, orders(shop, until=until), until=until))
+    assert sealed_versions(story) == [2]
+    story.require_all_open()
+
+
+def bring_back(story: Story) -> None:
+    """Retire the first lock, and have the vault hold what it held before: all of it is under that lock again."""
     engine = story.world.engines[ServerName.VAULT]
     with engine.connect() as connection:
         rows = [row._asdict() for row in connection.execute(select(capsules))]
@@ -211,8 +224,48 @@ def test_what_stands_under_a_retired_lock_again_is_put_under_the_newest_before(s
         for row in rows:
             place = [capsules.c[name] == row[name] for name in ("record", "document", "version", "role")]
             connection.execute(capsules.update().where(*place).values(**row))
+
+
+def hide_first(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the first lock not open: the one master key that it is sealed under is away."""
+    store, opened = story.rotation.rotator.locks, MasterKeys.open
+    store.keys.forget(story.record)
+    with store.engine.connect() as connection:
+        first = connection.execute(select(lock_seals.c.sealed_seed).where(lock_seals.c.version == 1)).scalar_one()
+
+    def refuse(ring: MasterKeys, sealed: bytes, *, aad: bytes, version: int) -> Secret:
+        if sealed == first:
+            raise MasterKeyError("the provider is away")
+        return opened(ring, sealed, aad=aad, version=version)
+
+    monkeypatch.setattr(MasterKeys, "open", refuse)
+
+
+def test_a_lock_that_does_not_open_now_is_not_destroyed_while_a_capsule_is_under_it(
+    story: Story, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_back(story)
     until = shop.clock() + 1
     story.world.clock.now += 1
+    name = begin(shop, orders(shop, until=until), until=until)
+    with monkeypatch.context() as patch:
+        hide_first(story, patch)
+        assert run(shop, name).state is JobState.FINISHED
+    assert (sealed_versions(story), destroyed_versions(story)) == ([1, 2], [])
+    skipped = shop.read(lambda connection: count_skips(connection, name))
+    assert skipped == {LeftReason.LOCK_CLOSED.value: 1}
     run(shop, begin(shop, orders(shop, until=until), until=until))
-    assert sealed_versions(story) == [2]
+    assert (sealed_versions(story), destroyed_versions(story)) == ([2], [1])
+    story.require_all_open()
+
+
+def test_a_lock_that_does_not_open_now_is_not_retired_while_a_capsule_is_under_it(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = story.rotation.order()
+    with monkeypatch.context() as patch:
+        hide_first(story, patch)
+        rotated = story.rotation.rotate([story.record], order)
+        story.rotation.rotator.retire(rotated, order, grace_seconds=0)
+    assert story.rotation.versions(story.record) == {1: False, 2: False}
     story.require_all_open()

@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from carnet.access import release
 from carnet.documents.listing import list_documents, metadata_item
@@ -9,7 +10,7 @@ from carnet.errors import CarnetError
 from carnet.events import load_events
 from carnet.transport import ServerName
 from carnet_keyservice.errors import VaultAwayError
-from carnet_keyservice.lock_rotation import LeftReason, RecordState
+from carnet_keyservice.lock_rotation import LeftReason, RecordState, RotationOrder
 from carnet_protocol.api import DocumentsPage, ReleaseKind, VersionEntry
 from carnet_protocol.ids import RecordId
 from tests.unit.lock_rotation.conftest import Story
@@ -174,3 +175,12 @@ def test_a_clinician_sees_nothing_of_a_rotation_but_other_outer_locks(story: Sto
 def _but_outer_lock(entry: VersionEntry) -> VersionEntry:
     changed = {"lock_statement": None, "sealed": b""}
     return entry.model_copy(update={"metadata_capsule": entry.metadata_capsule.model_copy(update=changed)})
+
+
+def test_a_lock_statement_that_is_damaged_is_told_of_its_record_alone(story: Story) -> None:
+    with story.world.engines[ServerName.KEYSERVICE].begin() as connection:
+        connection.execute(text("UPDATE statements SET jws = 'x' WHERE hash IN (SELECT hash FROM lock_statements)"))
+    order = RotationOrder("1", -1, by=None)  # it makes no lock
+    (rotated,) = story.rotation.rotate([story.record], order)
+    assert (rotated.state, rotated.swapped) == (RecordState.LOCK_DOES_NOT_OPEN, 0)
+    assert story.rotation.versions(story.record) == {1: False}

@@ -11,7 +11,7 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.master_keys.queries import find_sealing_versions
-from carnet_keyservice.rotation import accept, seals
+from carnet_keyservice.rotation import accept, master, seals
 from carnet_keyservice.rotation.conductor import conduct
 from carnet_keyservice.rotation.job import JobParameters, JobState, Phase
 from carnet_keyservice.rotation.queries import count_skips, load_skips
@@ -230,6 +230,27 @@ def test_a_seal_that_does_not_open_is_reported_and_holds_nothing_up(bench: Bench
     kept = {place: sorted(by_version) for place, by_version in bench.seals().items()}
     assert [kept[place] for place in kept if place[0] == bytes(victim)] == [[1]] * count
     assert {tuple(kept[place]) for place in kept if place[0] != bytes(victim)} == {(2,)}
+
+
+def test_what_an_earlier_rotation_left_is_left_by_the_next_which_ends(bench: Bench) -> None:
+    """Its only seal is under a key that is rotated no more: it was lacking at each check, for ever."""
+    with bench.world.engine.begin() as connection:
+        victim = connection.execute(text("SELECT record FROM lock_seals ORDER BY record LIMIT 1")).scalar_one()
+        connection.execute(
+            update(lock_seals).where(text("record = :victim")).values(sealed_seed=bytes(72)), {"victim": victim}
+        )
+    bench.begin()
+    bench.run()
+    name = bench.begin()
+    for _ in range(4):
+        bench.tick()
+    assert bench.job(name).state is JobState.FINISHED
+    with bench.world.engine.connect() as connection:
+        skips = load_skips(connection, name)
+    assert {skip.record.raw for skip in skips} == {bytes(victim)}
+    assert {skip.reason for skip in skips} == {master.ELSEWHERE}
+    assert {tuple(keys) for place, keys in bench.seals().items() if place[0] == bytes(victim)} == {(1,)}
+    assert {tuple(keys) for place, keys in bench.seals().items() if place[0] != bytes(victim)} == {(3,)}
 
 
 def test_a_torn_new_seal_is_made_anew(bench: Bench) -> None:
