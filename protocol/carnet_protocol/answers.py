@@ -18,19 +18,17 @@ import hmac
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
-from http_message_signatures import ContentDigest, HTTPMessageSignaturesException, HTTPMessageSigner
-from http_message_signatures.algorithms import ED25519
-from typing_extensions import override
+from http_message_signatures import ContentDigest
 
 from carnet_protocol import signing
-from carnet_protocol.errors import MalformedError, SignatureError
+from carnet_protocol.errors import SignatureError
 from carnet_protocol.ids import Ed25519PublicKey
 from carnet_protocol.limits import MAX_TIME, REQUEST_WINDOW_SECONDS
-from carnet_protocol.requests import LABEL, SignedRequest
+from carnet_protocol.requests import SignedRequest
+from carnet_protocol.signature_base import LABEL, compose
 
 COVERED_COMPONENTS: Final = (
     '"@status"',
@@ -65,18 +63,15 @@ def sign_answer(
             {"content-digest": request.content_digest, "carnet-server": str(request.server)},
         ),
     )
-    try:
-        prepared = _COMPOSER.prepare(
-            message,
-            key_id=str(request.server),
-            created=datetime.fromtimestamp(created, tz=UTC),
-            nonce=str(request.nonce),
-            label=LABEL,
-            tag=TAG,
-            covered_component_ids=COVERED_COMPONENTS,
-        )
-    except HTTPMessageSignaturesException as error:
-        raise MalformedError("no signing input can be made of this answer") from error
+    prepared = compose(
+        message,
+        key_id=str(request.server),
+        created=created,
+        nonce=str(request.nonce),
+        tag=TAG,
+        components=COVERED_COMPONENTS,
+        what="answer",
+    )
     signature = base64.b64encode(sign(prepared.signature_base)).decode("ascii")
     return {
         "content-digest": content_digest,
@@ -151,24 +146,6 @@ class _Answer:
     status_code: int
     headers: dict[str, str]
     request: _Request
-
-
-class _MadeDigest(ContentDigest):
-    """A digest that `sign_answer` has made: not parsed once more."""
-
-    @classmethod
-    @override
-    def prepare(cls, headers: object, body: bytes | None, *, use_existing_digest: bool) -> None:
-        """Leave the header as it is."""
-
-
-class _Composer(HTTPMessageSigner):
-    """The library's composer of signing inputs."""
-
-    content_digest_class = _MadeDigest
-
-
-_COMPOSER: Final = _Composer(signature_algorithm=ED25519)
 
 
 def _single_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

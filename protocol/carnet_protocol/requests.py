@@ -28,26 +28,18 @@ import hmac
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
-from http_message_signatures import (
-    ContentDigest,
-    HTTPMessageSignaturesException,
-    HTTPMessageSigner,
-    PreparedSignature,
-)
-from http_message_signatures.algorithms import ED25519
-from typing_extensions import override
+from http_message_signatures import ContentDigest, PreparedSignature
 
 from carnet_protocol import signing
 from carnet_protocol.errors import MalformedError, SignatureError
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint, FixedBytes, Nonce
 from carnet_protocol.limits import MAX_TIME, MAX_URL_BYTES, REQUEST_WINDOW_SECONDS
+from carnet_protocol.signature_base import LABEL, compose
 
 COVERED_COMPONENTS: Final = ("@method", "@target-uri", "content-digest", "carnet-server")
 TAG: Final = "carnet-request-v1"
-LABEL: Final = "carnet"
 METHODS: Final = frozenset({"DELETE", "GET", "POST", "PUT"})
 
 _HEADERS: Final = (b"carnet-server", b"content-digest", b"signature-input", b"signature")
@@ -261,24 +253,6 @@ class _Message:
     headers: dict[str, str]
 
 
-class _CheckedDigest(ContentDigest):
-    """A digest whose form `parse_request` has checked, or which `sign_request` has made: not parsed once more."""
-
-    @classmethod
-    @override
-    def prepare(cls, headers: object, body: bytes | None, *, use_existing_digest: bool) -> None:
-        """Leave the header as it is."""
-
-
-class _Composer(HTTPMessageSigner):
-    """The library's composer of signing inputs."""
-
-    content_digest_class = _CheckedDigest
-
-
-_COMPOSER: Final = _Composer(signature_algorithm=ED25519)
-
-
 def _prepare(
     *,
     method: str,
@@ -293,18 +267,15 @@ def _prepare(
     if not 0 <= created <= MAX_TIME:
         raise MalformedError("a request's time lies between 1970 and 9999")
     message = _Message(method, target, {"content-digest": content_digest, "carnet-server": str(server)})
-    try:
-        return _COMPOSER.prepare(
-            message,
-            key_id=str(key_id),
-            created=datetime.fromtimestamp(created, tz=UTC),
-            nonce=str(nonce),
-            label=LABEL,
-            tag=TAG,
-            covered_component_ids=COVERED_COMPONENTS,
-        )
-    except HTTPMessageSignaturesException as error:
-        raise MalformedError("no signing input can be made of this request") from error
+    return compose(
+        message,
+        key_id=str(key_id),
+        created=created,
+        nonce=str(nonce),
+        tag=TAG,
+        components=COVERED_COMPONENTS,
+        what="request",
+    )
 
 
 def _check_method(method: str) -> None:

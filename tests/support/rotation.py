@@ -20,7 +20,7 @@ from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.master_keys.queries import load_master_keys
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.conductor import Task, conduct
-from carnet_keyservice.rotation.job import Job, JobKind, JobParameters, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, Job, JobKind, JobParameters, JobState, Pace
 from carnet_keyservice.rotation.queries import find_job
 from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
@@ -67,9 +67,9 @@ class Bench:
         self.shop.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
         return name
 
-    def resume(self) -> None:
-        """Have the job go on."""
-        self.shop.decide(lambda moment: accept.resume_job(moment, parameters=None, by=None))
+    def resume(self, kind: JobKind = JobKind.MASTER, pace: Pace = AS_BEGUN) -> None:
+        """Have the job of `kind` go on."""
+        self.shop.decide(lambda moment: accept.resume_job(moment, kind, pace, by=None))
 
     def abort(self) -> None:
         """Undo the job."""

@@ -29,7 +29,7 @@ from carnet_keyservice.locks.queries import count_by_master_key
 from carnet_keyservice.master_keys import FileProvider, MasterKeys
 from carnet_keyservice.master_keys.queries import MasterKeyRow, load_master_keys
 from carnet_keyservice.rotation import accept as jobs
-from carnet_keyservice.rotation.job import ENDED, Job, JobKind, JobParameters, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, ENDED, Job, JobKind, JobParameters, JobState
 from carnet_keyservice.rotation.queries import find_newest_job
 from carnet_protocol.ids import JobId
 from carnet_protocol.statements import Destruction, Signed
@@ -178,8 +178,9 @@ class Stage:
 
     def start_again(self) -> None:
         """What an operator does after a crash: start the program, and resume the job if it stands still."""
-        if self.job().state is JobState.PAUSED:
-            self.decide(lambda moment: jobs.resume_job(moment, parameters=None, by=None))
+        job = self.job()
+        if job.state is JobState.PAUSED:
+            self.decide(lambda moment: jobs.resume_job(moment, job.kind, AS_BEGUN, by=None))
         self.process.start()
 
     def require_clean(self) -> None:

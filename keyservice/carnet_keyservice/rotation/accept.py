@@ -27,6 +27,7 @@ from carnet_keyservice.rotation.job import (
     JobKind,
     JobParameters,
     JobState,
+    Pace,
     Phase,
 )
 from carnet_keyservice.rotation.queries import (
@@ -56,7 +57,8 @@ def begin_job(moment: Moment, job: JobId, kind: JobKind, parameters: JobParamete
     running = find_unfinished(moment.connection)
     if running is not None:
         raise RotationError(
-            f"a job ({running.kind}) has not ended: see `rotate status`, go on with --resume or `rotate abort`"
+            f"a job ({running.kind}) has not ended: see `rotate status`, "
+            f"go on with `{running.kind.resuming}` or `rotate abort`"
         )
     event = moment.log(NewEvent("job.begun", by=by, detail={"job": str(job), "kind": kind.value}))
     begun = Job(
@@ -96,15 +98,23 @@ def note_problem(moment: Moment, job: Job, problem: str) -> bool:
     return update_job(moment.connection, job, problem=problem[:_MAX_PROBLEM])
 
 
-def resume_job(moment: Moment, *, parameters: JobParameters | None, by: Fingerprint | None) -> Job:
-    """Have the job that has not ended go on; with `parameters`, at another pace. Raises `RotationError` without one."""
+def resume_job(moment: Moment, kind: JobKind, pace: Pace, *, by: Fingerprint | None) -> Job:
+    """Have the job of `kind` that has not ended go on at `pace`; where the newest has ended, it is returned as it is.
+
+    Raises `RotationError` where a job of another kind has not ended, or none of `kind` ever began.
+    """
     job = find_unfinished(moment.connection)
     if job is None:
-        raise RotationError("no rotation has begun that could go on: start one without --resume")
-    kept = job.parameters
-    if parameters is not None:
-        kept = kept.model_copy(update={"rate": parameters.rate, "workers": parameters.workers})
-    changes = {"parameters": kept.text(), "problem": None}
+        ended = find_newest_job(moment.connection, kind)
+        if ended is None:
+            raise RotationError("no rotation has begun that could go on: start one without --resume")
+        return ended
+    if job.kind is not kind:
+        raise RotationError(
+            f"a job ({job.kind}) has not ended, and none of {kind} is under way: "
+            f"go on with `{job.kind.resuming}` or undo it with `rotate abort`"
+        )
+    changes = {"parameters": pace.apply(job.parameters).text(), "problem": None}
     if job.state is JobState.PAUSED:
         update_job(moment.connection, job, state=JobState.RUNNING, **changes)
         moment.log(NewEvent("job.resumed", by=by, detail={"job": str(job.id), "phase": job.phase.value}))

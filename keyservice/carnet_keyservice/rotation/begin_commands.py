@@ -10,7 +10,14 @@ from carnet_keyservice.master_keys.queries import load_master_keys
 from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.conductor import count_items
-from carnet_keyservice.rotation.desk import AsJson, Desk, OpenDesk, SettingsFile, follow_job
+from carnet_keyservice.rotation.desk import (
+    AsJson,
+    Desk,
+    OpenDesk,
+    SettingsFile,
+    follow_job,
+    resume_and_follow,
+)
 from carnet_keyservice.rotation.job import (
     MAX_GRACE_SECONDS,
     MAX_RATE,
@@ -18,6 +25,7 @@ from carnet_keyservice.rotation.job import (
     JobKind,
     JobParameters,
     JobState,
+    Pace,
 )
 from carnet_keyservice.rotation.processes import count_running
 from carnet_keyservice.rotation.queries import find_unfinished
@@ -38,9 +46,23 @@ Resume = Annotated[
 ]
 Rate = Annotated[
     int | None,
-    typer.Option("--rate", min=1, max=MAX_RATE, help="Items a second at most, over all workers."),
+    typer.Option(
+        "--rate",
+        min=1,
+        max=MAX_RATE,
+        help="Items a second at most, over all workers. --resume keeps both, unless they are given.",
+    ),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, max=MAX_WORKERS, help="How many work at it at once.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=MAX_WORKERS,
+        help="How many work at it at once.",
+        show_default=str(DEFAULT_WORKERS),
+    ),
+]
 Grace = Annotated[
     int,
     typer.Option(
@@ -83,7 +105,7 @@ def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
         dry_run: DryRun = False,
         resume: Resume = False,
         rate: Rate = None,
-        workers: Workers = DEFAULT_WORKERS,
+        workers: Workers = None,
         grace: Grace = DEFAULT_GRACE_SECONDS,
         as_json: AsJson = False,
     ) -> None:
@@ -97,9 +119,14 @@ def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
           carnet-keyservice rotate master --to pkcs11 --rate 5000
 
         """
-        parameters = JobParameters(provider=to, rate=rate or DEFAULT_RATE, workers=workers, grace_seconds=grace)
+        parameters = JobParameters(
+            provider=to, rate=rate or DEFAULT_RATE, workers=workers or DEFAULT_WORKERS, grace_seconds=grace
+        )
         with desk(settings) as open_desk:
-            _rotate(open_desk, JobKind.MASTER, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
+            if resume and not dry_run:
+                resume_and_follow(open_desk, JobKind.MASTER, Pace(rate, workers), as_json=as_json)
+            else:
+                _rotate(open_desk, JobKind.MASTER, parameters, dry_run=dry_run, as_json=as_json)
 
 
 def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
@@ -113,30 +140,30 @@ def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
             dry_run: DryRun = False,
             resume: Resume = False,
             rate: Rate = None,
-            workers: Workers = DEFAULT_WORKERS,
+            workers: Workers = None,
             grace: Grace = DEFAULT_GRACE_SECONDS,
             as_json: AsJson = False,
         ) -> None:
-            parameters = JobParameters(rate=rate or DEFAULT_LOCKS_RATE, workers=workers, grace_seconds=grace)
+            parameters = JobParameters(
+                rate=rate or DEFAULT_LOCKS_RATE, workers=workers or DEFAULT_WORKERS, grace_seconds=grace
+            )
             with desk(settings) as open_desk:
-                _rotate(open_desk, kind, parameters, dry_run=dry_run, resume=resume, as_json=as_json)
+                if resume and not dry_run:
+                    resume_and_follow(open_desk, kind, Pace(rate, workers), as_json=as_json)
+                else:
+                    _rotate(open_desk, kind, parameters, dry_run=dry_run, as_json=as_json)
 
     add(JobKind.LOCKS, _LOCKS_HELP)
     add(JobKind.SUITE, _SUITE_HELP)
 
 
-def _rotate(
-    desk: Desk, kind: JobKind, parameters: JobParameters, *, dry_run: bool, resume: bool, as_json: bool
-) -> None:
+def _rotate(desk: Desk, kind: JobKind, parameters: JobParameters, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         plan = desk.read(lambda connection: _plan(connection, desk.deployment.write_suite, kind, parameters))
         print_json(plan) if as_json else show_job(Console(), plan)
         raise typer.Exit(0 if plan["can_begin"] else 1)
-    if resume:
-        job = desk.decide(lambda moment: accept.resume_job(moment, parameters=parameters, by=None))
-    else:
-        name = JobId.make()
-        job = desk.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
+    name = JobId.make()
+    job = desk.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
     follow_job(desk, job.id, wanted=JobState.FINISHED, as_json=as_json)
 
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from sqlalchemy import Connection, Engine
 
 from carnet_keyservice.errors import KeyServiceError, RotationError
-from carnet_keyservice.rotation.job import JobState
+from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation.job import JobKind, JobState, Pace
 from carnet_keyservice.rotation.processes import count_running
 from carnet_keyservice.rotation.show import describe_job, follow, show_job
 from carnet_protocol.ids import JobId
@@ -61,6 +62,12 @@ def desk_opener(program: str, open_database: OpenDatabase) -> OpenDesk:
             yield Desk(deployment, engine)
 
     return open_desk
+
+
+def resume_and_follow(desk: Desk, kind: JobKind, pace: Pace, *, as_json: bool) -> None:
+    """Have the job of `kind` go on at `pace`, and follow it; one that ended meanwhile is shown as it ended."""
+    job = desk.decide(lambda moment: accept.resume_job(moment, kind, pace, by=None))
+    follow_job(desk, job.id, wanted=JobState.FINISHED, as_json=as_json)
 
 
 def follow_job(desk: Desk, name: JobId, *, wanted: JobState, as_json: bool) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from carnet_keyservice.errors import RotationError
-from carnet_keyservice.rotation.desk import AsJson, OpenDesk, SettingsFile, follow_job
+from carnet_keyservice.rotation.desk import AsJson, OpenDesk, SettingsFile, follow_job, resume_and_follow
 from carnet_keyservice.rotation.destruction import begin_lock_destruction
-from carnet_keyservice.rotation.job import MAX_RATE, MAX_WORKERS, JobParameters, JobState
+from carnet_keyservice.rotation.job import MAX_RATE, MAX_WORKERS, JobKind, JobParameters, JobState, Pace
 from carnet_keyservice.rotation.lock_destruction import count_doomed
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_protocol.errors import ProtocolError
@@ -20,6 +20,8 @@ from carnet_server.errors import SettingsError
 from carnet_server.program import print_json
 
 DAY: Final = 86_400
+DEFAULT_RATE: Final = 1_000
+DEFAULT_WORKERS: Final = 2
 LoadSettings = Callable[[Path | None], KeyServiceSettings]
 
 
@@ -34,9 +36,20 @@ def add_lock_destruction_command(app: typer.Typer, load: LoadSettings, desk: Ope
             list[Path] | None,
             typer.Option("--order", metavar="FILE", help="An officer's signed order; two of two officers are needed."),
         ] = None,
-        rate: Annotated[int, typer.Option("--rate", min=1, max=MAX_RATE, help="Items a second at most.")] = 1_000,
-        workers: Annotated[int, typer.Option("--workers", min=1, max=MAX_WORKERS, help="How many work at it.")] = 2,
+        rate: Annotated[
+            int | None,
+            typer.Option("--rate", min=1, max=MAX_RATE, help="Items a second at most.", show_default=str(DEFAULT_RATE)),
+        ] = None,
+        workers: Annotated[
+            int | None,
+            typer.Option(
+                "--workers", min=1, max=MAX_WORKERS, help="How many work at it.", show_default=str(DEFAULT_WORKERS)
+            ),
+        ] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and destroy nothing.")] = False,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on with what was paused or stopped, as it was ordered.")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
         """Destroy the record locks that were retired before the time in two officers' orders, for good.
@@ -50,6 +63,9 @@ def add_lock_destruction_command(app: typer.Typer, load: LoadSettings, desk: Ope
           carnet-keyservice keys destroy-locks --order first.jws --order second.jws
         """
         with desk(settings) as open_desk:
+            if resume and not dry_run:
+                resume_and_follow(open_desk, JobKind.DESTRUCTION, Pace(rate, workers), as_json=as_json)
+                return
             orders = [read_order(file) for file in order or []]
             if not orders or orders[0].body.retired_before is None:
                 raise RotationError("nothing was destroyed: name two orders that say until when locks were retired")
@@ -58,7 +74,12 @@ def add_lock_destruction_command(app: typer.Typer, load: LoadSettings, desk: Ope
                 records = open_desk.read(lambda connection: count_doomed(connection, until=until))
                 print_json({"records": records}) if as_json else typer.echo(f"{records:,} records have such locks")
                 return
-            parameters = JobParameters(rate=rate, workers=workers, grace_seconds=0, retired_before=until)
+            parameters = JobParameters(
+                rate=rate or DEFAULT_RATE,
+                workers=workers or DEFAULT_WORKERS,
+                grace_seconds=0,
+                retired_before=until,
+            )
             horizon = load(settings).backup_horizon_days * DAY
             name = JobId.make()
             job = open_desk.decide(

@@ -29,6 +29,11 @@ class JobKind(StrEnum):
     SUITE = "suite"
     DESTRUCTION = "destruction"
 
+    @property
+    def resuming(self) -> str:
+        """What an operator types to go on with a job of this kind, or to follow it again."""
+        return "keys destroy-locks --resume" if self is JobKind.DESTRUCTION else f"rotate {self} --resume"
+
 
 @unique
 class JobState(StrEnum):
@@ -75,6 +80,23 @@ class JobParameters(WireModel):
     def text(self) -> str:
         """Canonical JSON of the parameters, as a job's row keeps them."""
         return format_canonical_json(self.model_dump(mode="json")).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a job is to go on: what is None stays as it was begun."""
+
+    rate: int | None = None
+    workers: int | None = None
+
+    def apply(self, parameters: JobParameters) -> JobParameters:
+        """`parameters` at this pace."""
+        return parameters.model_copy(
+            update={"rate": self.rate or parameters.rate, "workers": self.workers or parameters.workers}
+        )
+
+
+AS_BEGUN: Final = Pace()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,10 @@ def find_job(connection: Connection, job: JobId) -> Job | None:
     return _job(connection.execute(select(jobs).where(jobs.c.job == job)).first())
 
 
-def find_newest_job(connection: Connection) -> Job | None:
-    """The job that began last."""
-    return _job(connection.execute(select(jobs).order_by(jobs.c.begun.desc()).limit(1)).first())
+def find_newest_job(connection: Connection, kind: JobKind | None = None) -> Job | None:
+    """The job that began last, of `kind` alone if that is given."""
+    newest = select(jobs).order_by(jobs.c.begun.desc()).limit(1)
+    return _job(connection.execute(newest if kind is None else newest.where(jobs.c.kind == kind.value)).first())
 
 
 def find_unfinished(connection: Connection) -> Job | None:

@@ -53,6 +53,7 @@ SIGNING_MODULES = {
     "protocol/carnet_protocol/signing.py": ["nacl.signing", "joserfc"],
     "protocol/carnet_protocol/answers.py": ["http_message_signatures"],
     "protocol/carnet_protocol/requests.py": ["http_message_signatures"],
+    "protocol/carnet_protocol/signature_base.py": ["http_message_signatures"],
 }
 
 # These never open anything: not even a function of theirs may be called so.

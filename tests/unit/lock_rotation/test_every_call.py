@@ -15,7 +15,7 @@ from carnet_keyservice.fsck import check_all
 from carnet_keyservice.lock_rotation import locks, procedure
 from carnet_keyservice.rotation import accept, queries
 from carnet_keyservice.rotation import job as jobs
-from carnet_keyservice.rotation.job import JobKind, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, JobKind, JobState
 from carnet_keyservice.rotation.queries import find_job
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_protocol.ids import JobId
@@ -89,7 +89,7 @@ def test_whichever_call_fails_the_job_ends_and_nothing_is_doubled(
         assert job is not None
         if job.state is JobState.PAUSED:
             assert job.problem
-            shop.decide(lambda moment: accept.resume_job(moment, parameters=None, by=None))
+            shop.decide(lambda moment: accept.resume_job(moment, JobKind.LOCKS, AS_BEGUN, by=None))
             run_as_the_program_does(shop)
             job = shop.read(lambda connection, name=name: find_job(connection, name))
         assert job is not None
