@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, select, update
 
-from carnet_keyservice.master_keys.state import KeyState
+from carnet_keyservice.master_keys.state import RELEASING, KeyState
 from carnet_keyservice.tables import lock_seals, lock_statements, master_keys, record_locks
 from carnet_protocol.ids import RecordId, StatementHash
 from carnet_protocol.statements import Lock, Signed
@@ -107,6 +107,13 @@ def find_newest_statement(connection: Connection, record: RecordId) -> LockState
     """The lock statement issued last for `record`; it is one of the newest version."""
     row = connection.execute(_NEWEST_STATEMENT, {"of": record}).first()
     return None if row is None else LockStatementRow(row.hash, row.version, row.expires, row.jws)
+
+
+def load_releasing(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:
+    """As `load_sealed`, with the seals under master keys in use alone: a retired one opens nothing for a release."""
+    wanted = record_locks.c.record == record, record_locks.c.version.in_(versions)
+    in_use = master_keys.c.state.in_([state.value for state in RELEASING])
+    return list(read_sealed(connection.execute(SEALED.where(*wanted, in_use).order_by(*SEALED_ORDER))))
 
 
 def load_sealed(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:

@@ -37,6 +37,8 @@ TRANSITIONS: Final[dict[KeyState, frozenset[KeyState]]] = {
 
 OPENING: Final = frozenset(KeyState) - {KeyState.DESTROYED}
 """States in which a key still opens what was sealed under it."""
+RELEASING: Final = frozenset({KeyState.ACTIVE, KeyState.SUSPENDED})
+"""States in which it does so for a release."""
 
 
 def require_transition(now: KeyState, then: KeyState) -> None:

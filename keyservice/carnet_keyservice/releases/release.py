@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from carnet_keyservice.errors import SealedError
 from carnet_keyservice.locks.keys import LockKeys
-from carnet_keyservice.locks.queries import load_sealed
+from carnet_keyservice.locks.queries import load_releasing
 from carnet_keyservice.releases.decide import may_release
 from carnet_keyservice.releases.queries import ask_item_facts, read_item_facts
 from carnet_keyservice.sealing import LockKey
@@ -28,7 +28,7 @@ from carnet_protocol.suites import Suite
 from carnet_protocol.tuples import IdentityTuple
 from carnet_server.deployment import Moment
 from carnet_server.directory.queries import Registrars
-from carnet_server.errors import RefusedError
+from carnet_server.errors import RefusedError, UnavailableError
 from carnet_server.events import LoggedEvent, NewEvent, VersionKey
 from carnet_server.events.queries import find_newest
 from carnet_server.grants import authorise_asking
@@ -85,7 +85,9 @@ def find_lock_keys(
     found = {version: key for version in versions if (key := keys.find((record, version))) is not None}
     missing = versions - found.keys()
     if missing:
-        found |= {sealed.lock.version: keys.open(sealed) for sealed in load_sealed(connection, record, missing)}
+        found |= {sealed.lock.version: keys.open(sealed) for sealed in load_releasing(connection, record, missing)}
+    if versions - found.keys():
+        raise UnavailableError("record_lock")  # its seals are under a retired master key alone: a rotation mends that
     return found
 
 

@@ -2,9 +2,10 @@
 
     write    open the old seal; seal the seed under the new key; keep that beside the old; read it from the database
              again, open it, compare the seeds
-    delete   of a lock that has a seal under the new key, delete the one under the old
-    undo     the reverse: of a lock that has a seal under the old key, delete the one under the new
+    delete   of a lock whose seal under the new key opens, delete all others
+    undo     the reverse: of a lock whose seal under the old key opens, delete the one under the new
 
+A lock with no good seal under the old key, but under one of before, as after a restore, is brought along from that.
 What does not open is left as it is and reported: it holds nothing up, and nothing of it is deleted.
 """
 
@@ -14,8 +15,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import RotationError, SealedError
+from carnet_keyservice.errors import MasterKeyError, RotationError, SealedError
 from carnet_keyservice.locks.keys import derive_aad
+from carnet_keyservice.master_keys.queries import load_master_keys
 from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip, Step
 from carnet_keyservice.rotation.queries import advance_shard, require_current
 from carnet_keyservice.rotation.seals import (
@@ -23,6 +25,7 @@ from carnet_keyservice.rotation.seals import (
     Pair,
     delete_seals,
     load_pairs,
+    load_seals,
     record_of,
     replace_seals,
 )
@@ -31,7 +34,8 @@ from carnet_keyservice.sealing import Secret
 from carnet_protocol.ids import RecordId
 
 UNOPENABLE: Final = "no seal of this lock opens: restore its row from a backup"
-ELSEWHERE: Final = "this lock has no seal under the key that is rotated, only under others: do not destroy those"
+DAMAGED: Final = "the seal that was to stay does not open, so the other one stays too: rotate again"
+_UNREADABLE: Final = "a seal that was just written does not open: check the disk and the database"
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class _Plan:
     seeds: dict[tuple[bytes, int], Secret]
     seals: list[NewSeal]
     broken: list[NewSeal]
+    lost: list[Pair]
     skips: list[Skip]
 
 
@@ -51,9 +56,10 @@ def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
         case Phase.WRITE:
             return _write(shop, job, shard, limit=limit)
         case Phase.DELETE:
-            return _delete(shop, job, shard, gone=old, kept=new, limit=limit)
+            others = frozenset(row.version for row in shop.read(load_master_keys)) - {new}
+            return _delete(shop, job, shard, gone=others, kept=new, limit=limit)
         case Phase.UNDO:
-            return _delete(shop, job, shard, gone=new, kept=old, limit=limit)
+            return _delete(shop, job, shard, gone=frozenset({new}), kept=old, limit=limit)
         case _:
             raise AssertionError("internal: a phase in which nobody walks")
 
@@ -69,6 +75,7 @@ def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
 
     if plan.seals:
         shop.write(keep)
+    plan.skips += [skip for pair in plan.lost if (skip := _bring_along(shop, job, pair)) is not None]
     is_last = len(pairs) < limit
     after = pairs[-1].place if pairs else shard.after
 
@@ -86,16 +93,14 @@ def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
 
 
 def _plan(shop: Workshop, pairs: Sequence[Pair], *, old: int, new: int) -> _Plan:
-    plan = _Plan({}, [], [], [])
+    plan = _Plan({}, [], [], [], [])
     for pair in pairs:
         name = (pair.record, pair.version)
         seed = _open(shop, pair, pair.old, version=old)
         if seed is None:
             # Where only the new one opens, an earlier run was cut off while it deleted: nothing is left to do.
             if _open(shop, pair, pair.new, version=new) is None:
-                # What an earlier rotation left is left again: else it would be lacking at each check.
-                reason = ELSEWHERE if pair.old is None and pair.new is None else UNOPENABLE
-                plan.skips.append(Skip(record_of(pair), pair.version, reason))
+                plan.lost.append(pair)
             continue
         if pair.new is not None:
             found = _open(shop, pair, pair.new, version=new)
@@ -107,6 +112,34 @@ def _plan(shop: Workshop, pairs: Sequence[Pair], *, old: int, new: int) -> _Plan
     return plan
 
 
+def _bring_along(shop: Workshop, job: Job, pair: Pair) -> Skip | None:
+    """Seal a lock under the new key from whatever other seal of it opens; None if one did. Raises as `take_batch`."""
+    old, new = job.versions
+    for version, sealed in shop.read(lambda connection: load_seals(connection, pair)):
+        seed = None if version in {old, new} else _open_if_here(shop, pair, sealed, version=version)
+        if seed is None:
+            continue
+        seal = NewSeal(pair.record, pair.version, _seal(shop, pair, seed, version=new))
+        broken = [] if pair.new is None else [NewSeal(pair.record, pair.version, pair.new)]
+        _keep_from(shop, job, seal, version, broken)
+        again = dict(shop.read(lambda connection: load_seals(connection, pair)))
+        found = _open(shop, pair, again.get(new), version=new)
+        if again and (found is None or not found.is_same_as(seed)):
+            raise RotationError(_UNREADABLE)
+        return None
+    return Skip(record_of(pair), pair.version, UNOPENABLE)
+
+
+def _keep_from(shop: Workshop, job: Job, seal: NewSeal, version: int, broken: Sequence[NewSeal]) -> None:
+    _, new = job.versions
+
+    def keep(connection: Connection) -> None:
+        require_current(connection, job)
+        replace_seals(connection, [seal], old=version, new=new, broken=broken)
+
+    shop.write(keep)
+
+
 def _require_opened(shop: Workshop, pairs: Sequence[Pair], seeds: dict[tuple[bytes, int], Secret], *, new: int) -> None:
     """Check that what the database gives back opens to the seeds. Raises `RotationError`."""
     for pair in pairs:
@@ -115,25 +148,35 @@ def _require_opened(shop: Workshop, pairs: Sequence[Pair], seeds: dict[tuple[byt
             continue
         found = _open(shop, pair, pair.new, version=new)
         if found is None or not found.is_same_as(seed):
-            raise RotationError("a seal that was just written does not open: check the disk and the database")
+            raise RotationError(_UNREADABLE)
 
 
-def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: int, kept: int, limit: int) -> Step:
+def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: frozenset[int], kept: int, limit: int) -> Step:
+    other = next(version for version in job.versions if version != kept)
+
     def work(connection: Connection) -> Step:
         require_current(connection, job)
-        after, looked_at, staying = delete_seals(connection, shard, gone=gone, kept=kept, limit=limit)
-        is_last = looked_at < limit
-        advance_shard(
-            connection,
-            shard,
-            after=after or shard.after,
-            done=looked_at - staying,
-            skips=(),
-            is_done=is_last,
-        )
-        return Step(looked_at, is_last)
+        pairs = load_pairs(connection, shard, old=other, new=kept, limit=limit)
+        good = [pair for pair in pairs if _open(shop, pair, pair.new, version=kept) is not None]
+        opens = {pair.place for pair in good}
+        staying = [pair for pair in pairs if pair.old is not None and pair.place not in opens]
+        damaged = [pair for pair in staying if pair.new and _open(shop, pair, pair.old, version=other) is not None]
+        skips = [Skip(record_of(pair), pair.version, DAMAGED) for pair in damaged]
+        delete_seals(connection, [(pair.record, pair.version) for pair in good], gone=gone, kept=kept)
+        after, is_last = pairs[-1].place if pairs else shard.after, len(pairs) < limit
+        done = len(pairs) - len(staying)
+        advance_shard(connection, shard, after=after, done=done, skips=skips, is_done=is_last)
+        return Step(len(pairs), is_last)
 
     return shop.write(work)
+
+
+def _open_if_here(shop: Workshop, pair: Pair, sealed: bytes, *, version: int) -> Secret | None:
+    """As `_open`, of a key that this program may not have."""
+    try:
+        return _open(shop, pair, sealed, version=version)
+    except MasterKeyError:
+        return None
 
 
 def _open(shop: Workshop, pair: Pair, sealed: bytes | None, *, version: int) -> Secret | None:

@@ -7,11 +7,11 @@ whoever counts; until PostgreSQL next analyses the table it believes that nothin
 that index, and each batch would read all seals that were written before it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select
+from sqlalchemy import Connection, Exists, Select, and_, bindparam, delete, exists, func, or_, select
 
 from carnet_keyservice.locks.queries import SEALED, SEALED_ORDER, SealedLock, read_sealed
 from carnet_keyservice.rotation.job import Shard
@@ -166,35 +166,37 @@ def replace_seals(
     )
 
 
-def delete_seals(connection: Connection, shard: Shard, *, gone: int, kept: int, limit: int) -> tuple[bytes, int, int]:
-    """Delete the next seals of `shard` under `gone`, of locks that have one under `kept`.
+def load_seals(connection: Connection, pair: Pair) -> list[tuple[int, bytes]]:
+    """Every seal of the lock of `pair`: the version of its master key, and the seal."""
+    rows = connection.execute(
+        select(lock_seals.c.master_key_version, lock_seals.c.sealed_seed).where(
+            lock_seals.c.record == RecordId(pair.record), lock_seals.c.version == pair.version
+        )
+    )
+    return [(row.master_key_version, row.sealed_seed) for row in rows]
 
-    Returns the place of the last lock that was looked at, empty at the end of the shard, how many were looked at, and
-    how many seals stay because there is none under `kept`.
-    """
-    pairs = load_pairs(connection, shard, old=gone, new=kept, limit=limit)
-    if not pairs:
-        return b"", 0, 0
-    places = [(pair.record, pair.version) for pair in pairs if pair.old is not None and pair.new is not None]
+
+def delete_seals(
+    connection: Connection, places: Sequence[tuple[bytes, int]], *, gone: Collection[int], kept: int
+) -> None:
+    """Delete the seals under `gone` of the locks at `places`, record and version, that have one under `kept`."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_BY_PLACE)
         connection.exec_driver_sql(
             "DELETE FROM lock_seals USING unnest(%s::bytea[], %s::bigint[]) AS gone (record, version)"
             " WHERE lock_seals.record = gone.record AND lock_seals.version = gone.version"
-            " AND lock_seals.master_key_version + 0 = %s"
+            " AND lock_seals.master_key_version + 0 = ANY (%s::bigint[])"
             " AND EXISTS (SELECT 1 FROM lock_seals AS kept WHERE kept.record = gone.record"
             " AND kept.version = gone.version AND kept.master_key_version + 0 = %s)",
-            ([record for record, _ in places], [version for _, version in places], gone, kept),
+            ([record for record, _ in places], [version for _, version in places], list(gone), kept),
         )
-    elif places:
+    elif places and gone:
         connection.exec_driver_sql(
             "DELETE FROM lock_seals WHERE record = ? AND version = ? AND master_key_version = ?"
             " AND EXISTS (SELECT 1 FROM lock_seals AS kept WHERE kept.record = lock_seals.record"
             " AND kept.version = lock_seals.version AND kept.master_key_version = ?)",
-            [(record, version, gone, kept) for record, version in places],
+            [(record, version, each, kept) for record, version in places for each in gone],
         )
-    staying = sum(pair.old is not None and pair.new is None for pair in pairs)
-    return pairs[-1].place, len(pairs), staying
 
 
 def sweep_destroyed(connection: Connection) -> None:
@@ -215,24 +217,28 @@ def count_locks(connection: Connection) -> int:
 def count_lacking(connection: Connection, master_key_version: int, *, job: JobId) -> int:
     """How many locks have no seal under `master_key_version`, of those that are sealed and that `job` did not skip."""
     place = and_(lock_seals.c.record == record_locks.c.record, lock_seals.c.version == record_locks.c.version)
-    skipped = exists().where(
-        job_skips.c.job == job,
-        job_skips.c.record == record_locks.c.record,
-        job_skips.c.version == record_locks.c.version,
-    )
     return connection.execute(
         select(func.count()).where(
             record_locks.c.destroyed.is_(None),
             exists().where(place),
             ~exists().where(place, lock_seals.c.master_key_version == master_key_version),
-            ~skipped,
+            ~_is_skipped(job),
         )
     ).scalar_one()
 
 
-def load_late(connection: Connection, *, since: int) -> Iterator[SealedLock]:
-    """The locks that were made since the event `since`, with their seals."""
-    return read_sealed(connection.execute(SEALED.where(record_locks.c.made > since).order_by(*SEALED_ORDER)))
+def load_late(connection: Connection, job: JobId, *, since: int) -> Iterator[SealedLock]:
+    """The locks that were made since the event `since` and that `job` did not skip, with their seals."""
+    late = record_locks.c.made > since, ~_is_skipped(job)
+    return read_sealed(connection.execute(SEALED.where(*late).order_by(*SEALED_ORDER)))
+
+
+def _is_skipped(job: JobId) -> Exists:
+    return exists().where(
+        job_skips.c.job == job,
+        job_skips.c.record == record_locks.c.record,
+        job_skips.c.version == record_locks.c.version,
+    )
 
 
 def record_of(pair: Pair) -> RecordId:

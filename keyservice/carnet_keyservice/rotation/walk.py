@@ -11,13 +11,12 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import KeyServiceError, MovedOnError
+from carnet_keyservice.errors import MovedOnError
 from carnet_keyservice.rotation import lock_destruction, locks, master
 from carnet_keyservice.rotation.conductor import Task, stop_job
 from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard, Step
 from carnet_keyservice.rotation.queries import find_job, find_shard_left
 from carnet_keyservice.rotation.workshop import Workshop
-from carnet_server.errors import RefusalError
 
 MAX_BATCH: Final = 250
 """One statement on so many locks keeps a processor of the database for some milliseconds, and releases wait for it."""
@@ -61,7 +60,7 @@ def walk(
             pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
     except MovedOnError:
         return
-    except (KeyServiceError, RefusalError) as error:
+    except Exception as error:  # noqa: BLE001  a fault of ours stops the job too, and is seen in its status
         stop_job(shop, task.job, error)
 
 

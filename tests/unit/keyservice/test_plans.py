@@ -92,7 +92,7 @@ def test_a_rotation_reads_each_seal_by_its_place_before_the_planner_knows_of_the
             seals = [NewSeal(pair.record, pair.version, pair.old) for pair in pairs if pair.old is not None]
             replace_seals(connection, seals, old=1, new=2, broken=seals[:1])
             load_pairs(connection, shard, old=1, new=2, limit=BATCH)
-            delete_seals(connection, shard, gone=1, kept=2, limit=BATCH)
+            delete_seals(connection, [(pair.record, pair.version) for pair in pairs], gone=[1], kept=2)
         with engine.connect() as connection:
             (left,) = connection.execute(text("SELECT count(*) FROM lock_seals WHERE master_key_version = 1")).one()
         engine.dispose()
