@@ -34,6 +34,7 @@ from carnet.session import Session, open_session
 from carnet.transport import ServerName
 from carnet_keyservice.app import REVISIONS as KEYSERVICE_REVISIONS
 from carnet_keyservice.app import create_app as create_keyservice
+from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.sealing import Secret as MasterKey
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_keyservice.startup import Secrets
@@ -50,7 +51,7 @@ from carnet_vault.app import REVISIONS as VAULT_REVISIONS
 from carnet_vault.app import create_app as create_vault
 from carnet_vault.settings import VaultSettings
 from carnet_vault.startup import LocalStore
-from tests.support.master_keys import make_ring
+from tests.support.master_keys import KeptKeys
 from tests.support.people import DAY, NOW, Deployment, Dice
 
 PASSPHRASE = "correct horse battery"
@@ -112,6 +113,8 @@ class ClientWorld:
     master_key: bytes
     url_secret: bytes
     sessions: list[Session] = field(default_factory=list)
+    kept: KeptKeys = field(default_factory=KeptKeys)
+    ring: MasterKeys = field(default_factory=lambda: MasterKeys([]))
 
     @classmethod
     def make(
@@ -132,19 +135,11 @@ class ClientWorld:
         logs = {name: io.StringIO() for name in ServerName}
         master_key, url_secret = own.registrar.dice(32), own.registrar.dice(32)
         create_filesystem_store(root / "objects")
-        vault = _make_vault(
-            own, engines[ServerName.VAULT], root, clock, log=logs[ServerName.VAULT], url_secret=url_secret
-        )
-        keyservice = _make_keyservice(
-            own,
-            engines[ServerName.KEYSERVICE],
-            root,
-            clock,
-            log=logs[ServerName.KEYSERVICE],
-            master_key=master_key,
-        )
-        wires = {own.vault.origin: Wire(vault), own.keyservice.origin: Wire(keyservice)}
-        return cls(root, own, clock, engines, wires, logs, master_key, url_secret)
+        made = cls(root, own, clock, engines, {}, logs, master_key, url_secret)
+        made.kept.keys[1] = MasterKey(master_key)
+        made.wires = {made.own.vault.origin: Wire(made._make(ServerName.VAULT))}
+        made.wires[made.own.keyservice.origin] = Wire(made._make(ServerName.KEYSERVICE))
+        return made
 
     @property
     def vault(self) -> Wire:
@@ -175,22 +170,22 @@ class ClientWorld:
     def change_suites(self, *, floor: int, write: int) -> None:
         """Start both servers anew with a card that says so. Nobody's client has taken it yet, see `take_card`."""
         self.own = self.own.change_suites(floor=floor, write=write)
-        for wire in self.wires.values():
+        self.restart(*ServerName)
+
+    def restart(self, *names: ServerName) -> None:
+        """Start these servers anew, on what their databases say; a key service asks for its master keys again."""
+        for name in names:
+            wire = self.vault if name is ServerName.VAULT else self.keyservice
             wire.client.__exit__()
-        names = {ServerName.VAULT: self.own.vault.origin, ServerName.KEYSERVICE: self.own.keyservice.origin}
-        vault, keyservice = ServerName.VAULT, ServerName.KEYSERVICE
-        self.wires[names[vault]].client = _make_vault(
-            self.own, self.engines[vault], self.root, self.clock, log=self.logs[vault], url_secret=self.url_secret
-        )
-        self.wires[names[keyservice]].client = _make_keyservice(
-            self.own,
-            self.engines[keyservice],
-            self.root,
-            self.clock,
-            log=self.logs[keyservice],
-            master_key=self.master_key,
-        )
-        self.start()
+            wire.client = self._make(name)
+            wire.client.__enter__()
+
+    def _make(self, name: ServerName) -> TestClient:
+        engine, log = self.engines[name], self.logs[name]
+        if name is ServerName.VAULT:
+            return _make_vault(self.own, engine, self.root, self.clock, log=log, url_secret=self.url_secret)
+        self.ring = MasterKeys([self.kept])
+        return _make_keyservice(self.own, engine, self.root, self.clock, log=log, ring=self.ring)
 
     def take_card(self, session: Session, name: str) -> Session:
         """The session of `name` after they took the newest card."""
@@ -310,13 +305,13 @@ def _make_vault(
 
 
 def _make_keyservice(
-    own: Deployment, engine: Engine, root: Path, clock: MovableClock, *, log: io.StringIO, master_key: bytes
+    own: Deployment, engine: Engine, root: Path, clock: MovableClock, *, log: io.StringIO, ring: MasterKeys
 ) -> TestClient:
     keyservice = create_keyservice(
         KeyServiceSettings(data_dir=root, service_card=root / "card.jws", origin=own.keyservice.origin),
         ServerDeployment.of(own.card, own.card.body.keyservice, own.keyservice.log_key),
         engine,
-        Secrets(own.keyservice.key, make_ring(MasterKey(master_key))),
+        Secrets(own.keyservice.key, ring),
         make_log(log, "debug"),
         clock=clock,
     )
