@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import Connection
+
 from carnet_keyservice.errors import RotationError
 from carnet_keyservice.locks.queries import count_under
 from carnet_keyservice.master_keys.queries import change_state, forget_token
@@ -17,13 +19,15 @@ from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation.accept import begin_job, require_row
 from carnet_keyservice.rotation.job import Job, JobKind, JobParameters
 from carnet_keyservice.rotation.queries import find_job, find_unfinished
+from carnet_protocol.api import OfficerEntry
 from carnet_protocol.errors import ProtocolError
 from carnet_protocol.ids import Fingerprint, JobId
 from carnet_protocol.statements import Destruction, Signed
-from carnet_server.deployment import Moment
+from carnet_server.deployment import Deployment, Moment
 from carnet_server.events import NewEvent
-from carnet_server.officers.queries import find_officer
+from carnet_server.officers.queries import find_officer, find_root
 from carnet_server.statements import find_acceptance, store_statement
+from carnet_server.statements.queries import load_of_kind
 
 OFFICERS_NEEDED: Final = 2
 OUT_OF_USE: Final = frozenset({KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED})
@@ -68,18 +72,26 @@ def check_orders(moment: Moment, orders: Sequence[Signed[Destruction]]) -> list[
 
     Each signature is checked here.
     """
-    officers: set[Fingerprint] = set()
+    officers: dict[Fingerprint, Fingerprint] = {}
     wrong: list[str] = []
     for order in orders:
         problem = _find_problem(moment, order, orders[0])
         if problem is None:
-            officers.add(order.body.officer)
+            officers[order.body.officer] = find_root(moment.connection, _require_officer(moment, order))
         else:
             wrong.append(problem)
-    found = f"{len(officers)} of {OFFICERS_NEEDED}"
-    return [
-        Check("ordered by two officers", len(officers) >= OFFICERS_NEEDED and not wrong, "; ".join([found, *wrong]))
-    ]
+    roots = set(officers.values())
+    if len(roots) < len(officers):
+        wrong.append("one officer was enrolled by the other, or both by a third: they count as one")
+    found = f"{len(roots)} of {OFFICERS_NEEDED}"
+    return [Check("ordered by two officers", len(roots) >= OFFICERS_NEEDED and not wrong, "; ".join([found, *wrong]))]
+
+
+def _require_officer(moment: Moment, order: Signed[Destruction]) -> OfficerEntry:
+    officer = find_officer(moment.connection, order.body.officer)
+    if officer is None:
+        raise AssertionError("internal: an order was checked whose officer is not here")
+    return officer
 
 
 def _find_problem(moment: Moment, order: Signed[Destruction], first: Signed[Destruction]) -> str | None:
@@ -182,6 +194,25 @@ def _keep_orders(moment: Moment, orders: Sequence[Signed[Destruction]], detail: 
                 NewEvent("statement.destruction", by=order.body.officer, statement=order.hash, detail=detail)
             )
             store_statement(moment.connection, order, event=event, now=moment.now)
+
+
+def require_ordered(connection: Connection, deployment: Deployment, version: int) -> None:
+    """Before the provider destroys the key of `version`: what the row says is not enough.
+
+    Nothing is sealed under it, and orders of two officers are here, whose signatures verify. Raises `RotationError`.
+    """
+    if count_under(connection, version):
+        raise RotationError(f"the row of master key {version} says destroyed, and locks are under it: restore the row")
+    roots = set()
+    for text in load_of_kind(connection, Destruction.KIND):
+        order: Signed[Destruction] = Signed.parse(text, Destruction)
+        officer = find_officer(connection, order.body.officer)
+        is_of_it = (order.body.keyservice, order.body.version) == (deployment.fingerprint, version)
+        if officer is not None and is_of_it:
+            order.verify(officer.public_key)
+            roots.add(find_root(connection, officer))
+    if len(roots) < OFFICERS_NEEDED:
+        raise RotationError(f"the row of master key {version} says destroyed, and nobody ordered it: restore the row")
 
 
 def confirm_destruction(moment: Moment, version: int) -> None:

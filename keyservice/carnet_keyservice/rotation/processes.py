@@ -6,7 +6,7 @@ key was put in place. A program that nobody saw for a while runs no more.
 
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from carnet_keyservice.ids import ProcessId
 from carnet_keyservice.tables import process_keys, processes
@@ -56,7 +56,8 @@ def note_key(connection: Connection, process: ProcessId, version: int, *, proble
 def find_waiting(connection: Connection, version: int, *, begun_at: int, now: int) -> list[tuple[str, str | None]]:
     """The programs that run and have not loaded the master key `version`: which each is, and why not, if it said so.
 
-    Until a program that was idle when the job began had time to show itself, it is waited for unseen.
+    Until a program that was idle when the job began had time to show itself, it is waited for unseen. So long is also
+    waited for one that said it has not got the key: its provider may be slow, and it says nothing meanwhile.
     """
     lost = LOST_SECONDS if now - begun_at >= LOST_SECONDS else IDLE_LOST_SECONDS
     rows = connection.execute(
@@ -69,8 +70,10 @@ def find_waiting(connection: Connection, version: int, *, begun_at: int, now: in
             ),
         )
         .where(
-            processes.c.seen_at >= now - lost,
-            (process_keys.c.process.is_(None)) | (process_keys.c.problem.is_not(None)),
+            or_(
+                and_(processes.c.seen_at >= now - lost, process_keys.c.process.is_(None)),
+                and_(processes.c.seen_at >= now - IDLE_LOST_SECONDS, process_keys.c.problem.is_not(None)),
+            ),
         )
         .order_by(processes.c.started_at, processes.c.process)
     )

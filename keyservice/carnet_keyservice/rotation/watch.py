@@ -9,17 +9,19 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from carnet_keyservice.errors import MasterKeyError
+from carnet_keyservice.errors import KeyServiceError, MasterKeyError
 from carnet_keyservice.ids import ProcessId
 from carnet_keyservice.master_keys.queries import MasterKeyRow, load_master_keys
 from carnet_keyservice.master_keys.state import OPENING
 from carnet_keyservice.rotation import processes
-from carnet_keyservice.rotation.destruction import confirm_destruction
+from carnet_keyservice.rotation.destruction import confirm_destruction, require_ordered
 from carnet_keyservice.rotation.queries import find_unfinished
 from carnet_keyservice.rotation.workshop import Workshop
+from carnet_protocol.errors import ProtocolError
 from carnet_server.errors import RefusalError
 
 LOOK_SECONDS: Final = 1.0
+LOADING: Final = "its provider is asked for it"
 
 
 class Watch:
@@ -53,11 +55,14 @@ class Watch:
     def look(self) -> None:
         """Bring the ring up to date, once."""
         rows, is_busy = self._shop.read(_look)
+        self._show(is_busy=is_busy)
         for row in rows:
             if row.state in OPENING:
                 self._load(row)
             else:
                 self._drop(row)
+
+    def _show(self, *, is_busy: bool) -> None:
         now = self._shop.clock()
         often = processes.SEEN_SECONDS if is_busy else processes.IDLE_SEEN_SECONDS
         if now - self._seen_at >= often:
@@ -78,6 +83,8 @@ class Watch:
 
     def _load(self, row: MasterKeyRow) -> None:
         problem: str | None = None
+        if row.version not in self._shop.ring.versions() and row.version not in self._noted:
+            self._note(row.version, LOADING)  # a provider may take a minute, in which nothing else is said
         try:
             self._shop.ring.load(row)
         except MasterKeyError as error:
@@ -85,14 +92,15 @@ class Watch:
         self._note(row.version, problem)
 
     def _drop(self, row: MasterKeyRow) -> None:
-        """Forget a key that is destroyed, and have its provider destroy it: each process where each has a copy."""
+        """Forget a key that is to be destroyed, and have its provider do so: each process where each has a copy."""
         if row.version in self._dropped:
             return
-        self._shop.ring.forget(row.version)
         problem: str | None = None
         try:
+            self._shop.survey(lambda connection: require_ordered(connection, self._shop.deployment, row.version))
+            self._shop.ring.forget(row.version)
             self._shop.ring.provider(row.provider).destroy(row.version, row.token)
-        except MasterKeyError as error:
+        except (KeyServiceError, ProtocolError) as error:
             problem = str(error)
         if problem is None and row.check_value:
             self._shop.decide(lambda moment: confirm_destruction(moment, row.version))
@@ -103,7 +111,7 @@ class Watch:
     def _note(self, version: int, problem: str | None) -> None:
         if version in self._noted and self._noted[version] == problem:
             return
-        if problem is not None:
+        if problem not in {None, LOADING}:
             self._shop.log.warning("master_key_not_here", reason=problem, version=version)
         self._shop.write(lambda connection: processes.note_key(connection, self._process, version, problem=problem))
         self._noted[version] = problem

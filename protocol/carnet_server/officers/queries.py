@@ -5,8 +5,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from carnet_protocol.api import OfficerEntry
+from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import Ed25519PublicKey, Fingerprint
-from carnet_server.tables import officers
+from carnet_server.tables import events, officers
 
 
 def find_officer(connection: Connection, officer: Fingerprint) -> OfficerEntry | None:
@@ -19,6 +20,20 @@ def load_officers(connection: Connection) -> tuple[OfficerEntry, ...]:
     """Every officer, in the order of enrolment."""
     rows = connection.execute(select(officers).order_by(officers.c.enrolled))
     return tuple(_officer(row) for row in rows)
+
+
+def find_root(connection: Connection, officer: OfficerEntry) -> Fingerprint:
+    """Who stands behind `officer`: the one enrolled at the machine, by whom it was enrolled, maybe through others.
+
+    Whoever enrols officers may hold their keys: officers of one root are one person, for all that anybody knows here.
+    """
+    while True:
+        body = connection.execute(select(events.c.body).where(events.c.position == officer.enrolled)).scalar_one()
+        by = parse_canonical_json(body)["by"]
+        found = None if by is None else find_officer(connection, Fingerprint.parse(str(by)))
+        if found is None:
+            return officer.fingerprint
+        officer = found
 
 
 def insert_officer(connection: Connection, public_key: Ed25519PublicKey, *, event: int) -> None:

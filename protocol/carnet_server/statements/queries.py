@@ -62,6 +62,11 @@ def load_texts(
     return tuple(rows.scalars())
 
 
+def load_of_kind(connection: Connection, kind: str) -> list[str]:
+    """Every accepted statement of a kind that is rare: it looks at all that there are."""
+    return list(connection.execute(select(statements.c.jws).where(statements.c.kind == kind)).scalars())
+
+
 def load_text(connection: Connection, statement: StatementHash) -> str | None:
     """The accepted statement called `statement`."""
     return connection.execute(_TEXT, {"wanted": statement}).scalar()

@@ -67,6 +67,45 @@ def orders(shop: Workshop, *, until: int, by: tuple[str, ...] = ("first", "secon
     return made
 
 
+def enrol(shop: Workshop, name: str, *, by: str | None) -> None:
+    """Put an officer in force, through another one or at the machine."""
+    who = None if by is None else Dice(by).signer().public_key.fingerprint()
+    shop.decide(lambda moment: enrol_officer(moment, Dice(name).signer().public_key, by=who))
+
+
+@pytest.mark.parametrize(
+    ("enrolled", "two"),
+    [
+        pytest.param({"b": "a"}, ("a", "b"), id="one enrolled the other"),
+        pytest.param({"b": "a", "c": "b"}, ("a", "c"), id="through a third"),
+        pytest.param({"b": "a", "c": "a"}, ("b", "c"), id="both by a third"),
+    ],
+)
+def test_an_officer_and_whom_it_enrolled_count_as_one(
+    story: Story, shop: Workshop, enrolled: dict[str, str], two: tuple[str, ...]
+) -> None:
+    """Else one officer would be two: by enrolling another key of their own."""
+    retire_first(story)
+    until = shop.clock() + 1
+    story.world.clock.now += 1
+    enrol(shop, "a", by=None)
+    for name, by in enrolled.items():
+        enrol(shop, name, by=by)
+    given = orders(shop, until=until, by=two)
+    with unchanged(shop.engine), pytest.raises(RotationError, match="they count as one"):
+        begin(shop, given, until=until)
+
+
+def test_officers_whom_two_of_the_machine_enrolled_are_two(story: Story, shop: Workshop) -> None:
+    retire_first(story)
+    until = shop.clock() + 1
+    story.world.clock.now += 1
+    for name, by in (("a", None), ("b", None), ("of a", "a"), ("of b", "b")):
+        enrol(shop, name, by=by)
+    run(shop, begin(shop, orders(shop, until=until, by=("of a", "of b")), until=until))
+    assert sealed_versions(story) == [2]
+
+
 def begin(shop: Workshop, given: list[Signed[Destruction]], *, until: int, horizon: int = 0) -> JobId:
     """Begin a destruction."""
     name, parameters = JobId.make(), JobParameters(rate=100_000, workers=1, grace_seconds=0, retired_before=until)
