@@ -13,6 +13,7 @@ same run: the next run looks at what is there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from carnet_keyservice.errors import VaultAnswerError
 from carnet_keyservice.lock_rotation.facts import load_facts
@@ -27,6 +28,10 @@ from carnet_server.database import reader
 
 _MAX_ROUNDS = 4
 _MAX_PASSES = 8
+MAX_SHOWN: Final = 10_000_000
+"""Capsules of one pass over at most 200 records: a vault that shows more makes them up, and has no end."""
+MAX_LEFT: Final = 200_000
+"""Of them, those that stay under an older lock and are remembered."""
 _UNKNOWN = 2**53
 """More capsules than there are."""
 _AGAIN = frozenset({RecordState.CONTENDED, RecordState.VAULT_AHEAD})
@@ -62,8 +67,15 @@ class LockRotator:
         Raises a `VaultError` or a refusal of the database or of master keys; what was done until then stays, and the
         same call goes on with the rest.
         """
+        try:
+            return self._rotate(sorted(set(records)), order)
+        finally:
+            for record in records:  # erased tomorrow, it is in no memory of before
+                self.locks.keys.forget(record)
+
+    def _rotate(self, records: list[RecordId], order: RotationOrder) -> list[RecordRotation]:
         done: dict[RecordId, RecordRotation] = {}
-        left = sorted(set(records))
+        left = records
         for _ in range(_MAX_ROUNDS):
             for rotated in self._round(left, order):
                 before = done[rotated.record].swapped if rotated.record in done else 0
@@ -131,10 +143,14 @@ class LockRotator:
             progress[record].left.clear()
         tried: set[RecordId] = set()
         after: str | None = None
+        shown = 0
         while records:
             page = self.vault.list_old_capsules(records, after=after, limit=self.page)
             self._check_page(page.capsules, records)
             tried |= self._remake(page.capsules, progress)
+            shown += len(page.capsules)
+            if shown > MAX_SHOWN or sum(len(progress[record].left) for record in records) > MAX_LEFT:
+                raise VaultAnswerError("the vault shows more capsules than records have: see what runs there")
             if page.next is None:
                 break
             if not page.capsules or page.next == after:

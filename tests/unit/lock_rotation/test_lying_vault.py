@@ -13,7 +13,9 @@ from carnet.grant_book import load_grants
 from carnet.revocation import complete_revocation, revoke
 from carnet.transport import ServerName
 from carnet_keyservice.errors import VaultAnswerError, VaultAwayError, VaultRefusedError
-from carnet_keyservice.lock_rotation import LeftReason, RecordState
+from carnet_keyservice.lock_rotation import LeftReason, RecordState, procedure
+from carnet_keyservice.lock_rotation.remake import _leave as leave
+from carnet_keyservice.vault import VaultClient
 from carnet_protocol.answers import sign_answer
 from carnet_protocol.ids import DocumentId
 from carnet_protocol.requests import parse_request
@@ -310,6 +312,36 @@ def test_a_vault_that_says_swapped_and_swaps_nothing_is_contended_at_last(story:
     (rotated,) = story.rotation.rotate([story.record], order)
     assert rotated.state is RecordState.CONTENDED
     assert story.rotation.rotator.retire([rotated], order, grace_seconds=0) == []
+
+
+@pytest.mark.parametrize("bound", ["MAX_SHOWN", "MAX_LEFT"])
+def test_a_vault_that_shows_capsules_without_end_is_told_so(
+    story: Story, order: Any, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """It would hold the job for ever, and fill the memory of whoever rotates."""
+    monkeypatch.setattr(procedure, bound, 20)
+    ask, pages = VaultClient.list_old_capsules, []
+
+    def show_again(*asked: Any, **how: Any) -> Any:
+        pages.append(pages[0] if pages else ask(*asked, **how))
+        return pages[0].model_copy(update={"next": f"page {len(pages)}"})
+
+    monkeypatch.setattr(VaultClient, "list_old_capsules", show_again)
+    monkeypatch.setattr(procedure, "remake", lambda old, *_, **__: leave(old, LeftReason.EPOCH_CLOSED))
+    with pytest.raises(VaultAnswerError, match="more capsules than records have"):
+        story.rotation.rotate([story.record], order)
+    assert [len(page.capsules) for page in pages] == [8, 8, 8]
+    assert story.rotation.used(story.record) == {1: 8}
+
+
+def test_no_key_stays_in_the_memory_of_whoever_rotated(story: Story, order: Any) -> None:
+    """P12: an erased record's key is in no process; this one forgets each with its batch, also where that failed."""
+    story.rotation.rotate([story.record], order)
+    assert story.rotation.rotator.locks.keys.records() == []
+    lying(story, lambda _, body: body.clear())
+    with pytest.raises(VaultAnswerError):
+        story.rotation.rotate([story.record])
+    assert story.rotation.rotator.locks.keys.records() == []
 
 
 def test_a_vault_that_knows_a_newer_lock_than_the_key_service_stops_the_record(story: Story, order: Any) -> None:
