@@ -230,7 +230,8 @@ def trace(stage: LockStage, act: Act, victim: Mortal, root: Path) -> dict[str, l
     return sites
 
 
-SAMPLE: Final = {"killed": 3, "killed as it sends": 4, "EIO": 2, "ENOSPC": 2}
+SAMPLE: Final = {"killed": 2, "killed as it sends": 2, "EIO": 1, "ENOSPC": 1}
+"""So many from within each trace: its last calls are not made in every run."""
 
 
 @pytest.mark.parametrize("name", ["keyservice", "vault"])
@@ -243,7 +244,7 @@ def test_whichever_server_is_cut_off_wherever_nothing_is_lost_and_the_job_ends(
     reached: list[bool] = []
     for what, every in trace(stage, act, victim, victim.root).items():
         assert every
-        chosen = every if EVERY else spread(every, SAMPLE[what])
+        chosen = every if EVERY else spread(every, SAMPLE[what] + 2)[1:-1]
         for site in chosen:
             if len(reached) % act.renewal == 0:
                 stage.put_back(act.begun)
