@@ -5,7 +5,8 @@ The programs are real, on SQLite. Elsewhere:
 * record locks rotate while patients deposit, move, revoke and remove: `unit/lock_rotation/test_meanwhile.py`
 * locks made in each phase of a master key's rotation, two walks in one shard: `unit/keyservice/rotation/test_master.py`
 * several workers on PostgreSQL, of which one dies: `system/keyservice/test_rotation.py`
-* each system call fails once: `system/keyservice/test_rotation_kills.py`
+* each system call fails once: `system/keyservice/test_rotation_kills.py`; of record locks, at either server:
+  `system/keyservice/test_lock_rotation_kills.py`
 * each call inside fails once: `unit/keyservice/rotation/test_every_call.py`
 """
 

@@ -31,20 +31,10 @@ from tests.support.master_keys import make_ring
 
 
 @dataclass(slots=True)
-class Rotation:
-    """A program beside the key service that rotates locks."""
+class LockTables:
+    """What both servers' tables say of record locks."""
 
     world: ClientWorld
-    rotator: LockRotator
-
-    def order(self, job: str = "1") -> RotationOrder:
-        """A job that begins now."""
-        with reader(self.world.engines[ServerName.KEYSERVICE]) as connection:
-            return RotationOrder(job, find_newest(connection).index, by=None)
-
-    def rotate(self, records: Sequence[RecordId], order: RotationOrder | None = None) -> list[RecordRotation]:
-        """Steps 1 to 4."""
-        return self.rotator.rotate(records, order or self.order())
 
     def versions(self, record: RecordId) -> dict[int, bool]:
         """Versions of the lock of `record`, and whether each is retired."""
@@ -71,6 +61,22 @@ class Rotation:
         query = text("SELECT body FROM events WHERE kind = :kind ORDER BY position")
         with self.world.engines[server].connect() as connection:
             return [json.loads(body) for body in connection.execute(query, {"kind": kind}).scalars()]
+
+
+@dataclass(slots=True)
+class Rotation(LockTables):
+    """A program beside the key service that rotates locks."""
+
+    rotator: LockRotator
+
+    def order(self, job: str = "1") -> RotationOrder:
+        """A job that begins now."""
+        with reader(self.world.engines[ServerName.KEYSERVICE]) as connection:
+            return RotationOrder(job, find_newest(connection).index, by=None)
+
+    def rotate(self, records: Sequence[RecordId], order: RotationOrder | None = None) -> list[RecordRotation]:
+        """Steps 1 to 4."""
+        return self.rotator.rotate(records, order or self.order())
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ whoever was not seen for a second is dead.
 import contextlib
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,14 +36,13 @@ from carnet_protocol.tuples import KeyRole
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.deployment import Deployment, Moment
-from carnet_server.errors import RefusalError
 from carnet_server.officers.accept import enrol_officer
 from carnet_server.writer import Writer
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.keyservice_process import KeyServiceProcess
+from tests.support.mortal import MortalKeyService, wait_for
 from tests.support.people import Dice
 
-PATIENCE_SECONDS: Final = 60
 _PROGRAM: Final = """\
 from carnet_keyservice.rotation import embedded, job, processes, queries, watch
 job.SHARDS = queries.SHARDS = 2
@@ -57,28 +55,12 @@ main()
 T = TypeVar("T")
 
 
-class QuickKeyService(KeyServiceProcess):
+class QuickKeyService(MortalKeyService):
     """The key service with two shards, which looks for work twenty times a second."""
 
     @override
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-c", _PROGRAM, *words, "--settings", str(self.root / "settings.toml")]
-
-    def is_running(self) -> bool:
-        """Whether the program lives."""
-        return self.program is not None and self.program.poll() is None
-
-    def end(self) -> None:
-        """Kill the program, if it lives."""
-        if self.program is not None:
-            self.program.kill()
-            self.wait_for_death()
-
-    @property
-    def pid(self) -> int:
-        """The program."""
-        assert self.program is not None
-        return self.program.pid
 
 
 @dataclass(slots=True)
@@ -155,22 +137,7 @@ class Stage:
 
     def order_destruction(self, version: int) -> list[Signed[Destruction]]:
         """Orders of two officers, who are enrolled, to destroy the master key `version`."""
-        orders = []
-        for name in ("first", "second"):
-            officer = Dice(name).signer()
-            self.decide(partial(enrol_officer, public_key=officer.public_key, by=None))
-            now = system_clock()
-            body = Destruction(
-                keyservice=self.process.own.keyservice.fingerprint,
-                officer=officer.public_key.fingerprint(),
-                destroys="master-key",
-                version=version,
-                retired_before=None,
-                issued_at=now,
-                expires=now + 3600,
-            )
-            orders.append(Signed.sign(body, officer))
-        return orders
+        return order_destruction(self.process, version=version)
 
     def wait(self, is_reached: Callable[[], bool], *, or_death: bool = False) -> None:
         """Look on until `is_reached`, or the program is dead."""
@@ -242,15 +209,26 @@ def require_clean(process: KeyServiceProcess) -> None:
         assert list(check_all(connection, deployment_of(process), ring)) == []
 
 
-def wait_for(process: QuickKeyService, is_reached: Callable[[], bool], *, or_death: bool = False) -> None:
-    """Look on until `is_reached`, or `process` is dead."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (or_death and not process.is_running()):
-        with contextlib.suppress(RefusalError):
-            if is_reached():
-                return
-        assert time.monotonic() < deadline, "nothing comes of it any more"
-        time.sleep(0.02)
+def order_destruction(
+    process: KeyServiceProcess, *, version: int | None = None, retired_before: int | None = None
+) -> list[Signed[Destruction]]:
+    """Orders of two officers, who are enrolled at `process`, for a master key, or retired record locks."""
+    orders = []
+    for name in ("first", "second"):
+        officer = Dice(name).signer()
+        decide(process, partial(enrol_officer, public_key=officer.public_key, by=None))
+        now = system_clock()
+        body = Destruction(
+            keyservice=process.own.keyservice.fingerprint,
+            officer=officer.public_key.fingerprint(),
+            destroys="record-locks" if version is None else "master-key",
+            version=version,
+            retired_before=retired_before,
+            issued_at=now,
+            expires=now + 3600,
+        )
+        orders.append(Signed.sign(body, officer))
+    return orders
 
 
 def has_ended(job: Job) -> bool:
