@@ -35,7 +35,7 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation import accept, queries
 from carnet_keyservice.rotation import job as jobs
-from carnet_keyservice.rotation.job import UNDOABLE, Job, JobKind, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, UNDOABLE, Job, JobKind, JobState
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.api import AccessView
 from carnet_protocol.ids import StatementHash
@@ -201,7 +201,7 @@ class BothRotate(RuleBasedStateMachine):
             decide(lambda moment: accept.pause_job(moment, job, problem=None))
             self.model.is_paused = True
         elif what == "resume":
-            decide(lambda moment: accept.resume_job(moment, parameters=None, by=None))
+            decide(lambda moment: accept.resume_job(moment, job.kind, AS_BEGUN, by=None))
             self.model.is_paused = False
         elif what == "abort" and job.state is not JobState.ABORTING and job.phase not in UNDOABLE:
             with pytest.raises(RotationError, match="final"):

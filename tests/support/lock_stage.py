@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -29,7 +30,7 @@ from carnet.records import open_record
 from carnet.session import Session
 from carnet.transport import ServerName
 from carnet_keyservice.rotation import accept as jobs
-from carnet_keyservice.rotation.job import Job, JobKind, JobParameters, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, Job, JobKind, JobParameters, JobState
 from carnet_keyservice.rotation.queries import find_newest_job
 from carnet_keyservice.tables import lock_seals
 from carnet_protocol.ids import JobId, RecordId, StatementHash
@@ -197,9 +198,10 @@ class LockStage:
         """What an operator does while both programs run: look on, and resume the job if it stands still."""
         while True:
             wait_for(self.keyservice, lambda: is_over() or stands(self.job()))
-            if self.job().state is not JobState.PAUSED:
+            job = self.job()
+            if job.state is not JobState.PAUSED:
                 return
-            decide(self.keyservice, lambda moment: jobs.resume_job(moment, parameters=None, by=None))
+            decide(self.keyservice, partial(jobs.resume_job, kind=job.kind, pace=AS_BEGUN, by=None))
 
     def records(self) -> list[RecordId]:
         """The records."""
