@@ -267,9 +267,13 @@ def end_grace(moment: Moment, version: int) -> None:
     job = find_unfinished(moment.connection)
     if row.state in {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}:
         return
-    if job is None or job.old != version or job.phase is not Phase.GRACE or job.state is not JobState.RUNNING:
-        raise RotationError(f"master key {version} is {row.state}: `rotate master` puts another in its place")
-    begin_delete(moment, job)
+    if job is not None and job.old == version:
+        if job.state is JobState.PAUSED:
+            raise RotationError(f"the rotation of master key {version} is paused: `rotate master --resume` first")
+        if job.state is JobState.RUNNING and job.phase is Phase.GRACE:
+            begin_delete(moment, job)
+            return
+    raise RotationError(f"master key {version} is {row.state}: `rotate master` puts another in its place")
 
 
 def end_job(moment: Moment, job: Job, state: JobState, report: str) -> bool:

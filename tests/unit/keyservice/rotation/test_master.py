@@ -454,6 +454,19 @@ def test_what_is_lacking_at_the_check_is_written_again(bench: Bench) -> None:
     assert bench.job(name).phase is Phase.GRACE
 
 
+def test_the_grace_of_a_paused_rotation_does_not_end_before_it_goes_on(bench: Bench) -> None:
+    name = bench.begin(GRACE)
+    bench.run()
+    job = bench.job(name)
+    bench.shop.decide(lambda moment: accept.pause_job(moment, job, problem=None))
+    with unchanged(bench.world.engine), pytest.raises(RotationError, match="--resume` first"):
+        bench.shop.decide(lambda moment: accept.end_grace(moment, 1))
+    bench.resume()
+    bench.shop.decide(lambda moment: accept.end_grace(moment, 1))
+    bench.run()
+    assert bench.job(name).state is JobState.FINISHED
+
+
 # Two at once
 
 
