@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import booleans, integers, none, sampled_from
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, Table, or_, select
 
 from carnet import slots
 from carnet.documents.listing import list_documents
@@ -35,7 +35,7 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.rotation import accept, queries
 from carnet_keyservice.rotation import job as jobs
-from carnet_keyservice.rotation.job import AS_BEGUN, UNDOABLE, Job, JobKind, JobState
+from carnet_keyservice.rotation.job import AS_BEGUN, UNDOABLE, Job, JobKind, JobState, Phase
 from carnet_keyservice.tables import record_locks
 from carnet_protocol.api import AccessView
 from carnet_protocol.ids import StatementHash
@@ -139,8 +139,14 @@ class BothRotate(RuleBasedStateMachine):
     )
     def step(self, *, what: str, pick: int, place: str, at: int, is_after: bool) -> None:
         """A job goes on, or one begins: a look of the conductor and a lane; in the midst of it something happens."""
-        if self.program.unfinished() is None:
+        job = self.program.unfinished()
+        if job is None:
             self.program.begin(JobKind.LOCKS, grace_seconds=GRACE_SECONDS)
+        elif self.model.is_paused:
+            self.operate("resume")
+        elif job.phase is Phase.GRACE:  # what stands still has nothing in its midst
+            self.world.clock.now += GRACE_SECONDS
+            self.model.expire(self.world.clock())
         acts: dict[str, Callable[[str], object]] = {"killed": kill, "failed": fail}
         act = acts.get(what, lambda _: self.people.act(what, pick))
         self.program.turn.arm(place, at, is_after=is_after, act=act)
@@ -265,17 +271,25 @@ class BothRotate(RuleBasedStateMachine):
             closed = select(compartments.c.hash).where(compartments.c.closed.is_not(None))
             left_behind = set(connection.execute(closed).scalars())
         with self.world.engines[ServerName.VAULT].connect() as connection:
-            assert not left_behind & set(connection.execute(select(capsules.c.compartment_statement)).scalars())
+            in_use = select(capsules.c.compartment_statement).where(self.is_kept(capsules))
+            assert not left_behind & set(connection.execute(in_use).scalars())
 
     def needed_locks(self) -> set[tuple[Any, int]]:
         """What the capsules are under that open for somebody: of compartments, and of grants in force."""
-        return self.locks_of_grants(self.model.given) | self._locks_of(select(locks).join(capsules, _UNDER))
+        return self.locks_of_grants(self.model.given) | self._locks_of(
+            select(locks).join(capsules, _UNDER).where(self.is_kept(capsules))
+        )
+
+    def is_kept(self, table: Table) -> ColumnElement[bool]:
+        """Of capsules: whether their document was not removed. Those of others stay for a while, and open nothing."""
+        is_there = table.c.document.in_(list(self.model.documents))
+        return or_(table.c.record != self.people.alice.record, is_there)
 
     def locks_of_grants(self, given: list[Given]) -> set[tuple[Any, int]]:
         """What capsules of single documents are under that were made for these grants."""
         names = [each.grant.hash for each in given]
         query = select(locks).join(personal_capsules, _PERSONAL_UNDER).where(personal_capsules.c.grant.in_(names))
-        return self._locks_of(query)
+        return self._locks_of(query.where(self.is_kept(personal_capsules)))
 
     def _locks_of(self, query: Select[Any]) -> set[tuple[Any, int]]:
         with self.world.engines[ServerName.VAULT].connect() as connection:
