@@ -18,10 +18,11 @@ from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard, Step
 from carnet_keyservice.rotation.queries import find_job, find_shard_left
 from carnet_keyservice.rotation.workshop import Workshop
 
-MAX_BATCH: Final = 250
-"""One statement on so many locks keeps a processor of the database for some milliseconds, and releases wait for it."""
+MAX_BATCH: Final = 1000
 BATCHES_PER_SECOND: Final = 5
 """A walk works in so many short steps a second, so that others come between and it is stopped soon."""
+SEAL_BATCHES_PER_SECOND: Final = 25
+"""Of seals: a statement on very many keeps a processor of the database for milliseconds, and releases wait for it."""
 
 
 class TakeBatch(Protocol):
@@ -67,7 +68,8 @@ def walk(
 def batch_size(job: Job) -> int:
     """How many items a step of one of the workers takes."""
     of_one = job.parameters.rate // job.parameters.workers
-    return max(1, min(MAX_BATCH, of_one // BATCHES_PER_SECOND))
+    steps = SEAL_BATCHES_PER_SECOND if job.kind is JobKind.MASTER else BATCHES_PER_SECOND
+    return max(1, min(MAX_BATCH, of_one // steps))
 
 
 def _look(connection: Connection, task: Task) -> tuple[Job, Shard] | None:
