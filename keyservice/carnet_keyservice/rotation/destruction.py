@@ -72,7 +72,7 @@ def check_orders(moment: Moment, orders: Sequence[Signed[Destruction]]) -> list[
 
     Each signature is checked here.
     """
-    officers: dict[Fingerprint, Fingerprint] = {}
+    officers: dict[Fingerprint, Fingerprint | None] = {}
     wrong: list[str] = []
     for order in orders:
         problem = _find_problem(moment, order, orders[0])
@@ -81,6 +81,8 @@ def check_orders(moment: Moment, orders: Sequence[Signed[Destruction]]) -> list[
         else:
             wrong.append(problem)
     roots = set(officers.values())
+    if None in roots:
+        wrong.append("nobody knows who enrolled an officer: have it enrolled at the machine")
     if len(roots) < len(officers):
         wrong.append("one officer was enrolled by the other, or both by a third: they count as one")
     found = f"{len(roots)} of {OFFICERS_NEEDED}"
@@ -211,7 +213,7 @@ def require_ordered(connection: Connection, deployment: Deployment, version: int
         if officer is not None and is_of_it:
             order.verify(officer.public_key)
             roots.add(find_root(connection, officer))
-    if len(roots) < OFFICERS_NEEDED:
+    if len(roots - {None}) < OFFICERS_NEEDED:
         raise RotationError(f"the row of master key {version} says destroyed, and nobody ordered it: restore the row")
 
 

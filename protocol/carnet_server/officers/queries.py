@@ -22,17 +22,22 @@ def load_officers(connection: Connection) -> tuple[OfficerEntry, ...]:
     return tuple(_officer(row) for row in rows)
 
 
-def find_root(connection: Connection, officer: OfficerEntry) -> Fingerprint:
+def find_root(connection: Connection, officer: OfficerEntry) -> Fingerprint | None:
     """Who stands behind `officer`: the one enrolled at the machine, by whom it was enrolled, maybe through others.
 
     Whoever enrols officers may hold their keys: officers of one root are one person, for all that anybody knows here.
+    None where the events lead to no machine: somebody has written rows by hand.
     """
     while True:
-        body = connection.execute(select(events.c.body).where(events.c.position == officer.enrolled)).scalar_one()
+        body = connection.execute(select(events.c.body).where(events.c.position == officer.enrolled)).scalar()
+        if body is None:
+            return None
         by = parse_canonical_json(body)["by"]
-        found = None if by is None else find_officer(connection, Fingerprint.parse(str(by)))
-        if found is None:
+        if by is None:
             return officer.fingerprint
+        found = find_officer(connection, Fingerprint.parse(str(by)))
+        if found is None or found.enrolled >= officer.enrolled:
+            return None
         officer = found
 
 

@@ -96,6 +96,19 @@ def test_an_officer_and_whom_it_enrolled_count_as_one(
         begin(shop, given, until=until)
 
 
+def test_an_officer_whose_enrolment_leads_nowhere_orders_nothing(story: Story, shop: Workshop) -> None:
+    """Rows that somebody wrote by hand: two officers of whom each enrolled the other."""
+    retire_first(story)
+    until = shop.clock() + 1
+    story.world.clock.now += 1
+    enrol(shop, "a", by="b")
+    enrol(shop, "b", by="a")
+    enrol(shop, "c", by=None)
+    given = orders(shop, until=until, by=("a", "c"))
+    with unchanged(shop.engine), pytest.raises(RotationError, match="nobody knows who enrolled"):
+        begin(shop, given, until=until)
+
+
 def test_officers_whom_two_of_the_machine_enrolled_are_two(story: Story, shop: Workshop) -> None:
     retire_first(story)
     until = shop.clock() + 1
