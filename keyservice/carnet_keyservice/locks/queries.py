@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, insert, select, update
 
 from carnet_keyservice.master_keys.state import RELEASING, KeyState
 from carnet_keyservice.tables import lock_seals, lock_statements, master_keys, record_locks
@@ -111,14 +111,14 @@ def find_newest_statement(connection: Connection, record: RecordId) -> LockState
 
 def load_releasing(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:
     """As `load_sealed`, with the seals under master keys in use alone: a retired one opens nothing for a release."""
-    wanted = record_locks.c.record == record, record_locks.c.version.in_(versions)
-    in_use = master_keys.c.state.in_([state.value for state in RELEASING])
-    return list(read_sealed(connection.execute(SEALED.where(*wanted, in_use).order_by(*SEALED_ORDER))))
+    return load_sealed(connection, record, versions, master_keys.c.state.in_([state.value for state in RELEASING]))
 
 
-def load_sealed(connection: Connection, record: RecordId, versions: Collection[int]) -> list[SealedLock]:
-    """The locks of `record` in these `versions` that are not destroyed."""
-    wanted = record_locks.c.record == record, record_locks.c.version.in_(versions)
+def load_sealed(
+    connection: Connection, record: RecordId, versions: Collection[int], *conditions: ColumnElement[bool]
+) -> list[SealedLock]:
+    """The locks of `record` in these `versions` that are not destroyed, with the seals of which `conditions` hold."""
+    wanted = record_locks.c.record == record, record_locks.c.version.in_(versions), *conditions
     return list(read_sealed(connection.execute(SEALED.where(*wanted).order_by(*SEALED_ORDER))))
 
 
