@@ -75,29 +75,25 @@ def check_orders(moment: Moment, orders: Sequence[Signed[Destruction]]) -> list[
     officers: dict[Fingerprint, Fingerprint | None] = {}
     wrong: list[str] = []
     for order in orders:
-        problem = _find_problem(moment, order, orders[0])
-        if problem is None:
-            officers[order.body.officer] = find_root(moment.connection, _require_officer(moment, order))
-        else:
+        officer = find_officer(moment.connection, order.body.officer)
+        problem = _find_problem(moment, order, orders[0], officer)
+        if problem is not None:
             wrong.append(problem)
-    roots = set(officers.values())
-    if None in roots:
+        elif officer is not None:
+            officers[officer.fingerprint] = find_root(moment.connection, officer)
+    roots = {root for root in officers.values() if root is not None}
+    if None in officers.values():
         wrong.append("nobody knows who enrolled an officer: have it enrolled at the machine")
-    if len(roots) < len(officers):
+    elif len(roots) < len(officers):
         wrong.append("one officer was enrolled by the other, or both by a third: they count as one")
     found = f"{len(roots)} of {OFFICERS_NEEDED}"
     return [Check("ordered by two officers", len(roots) >= OFFICERS_NEEDED and not wrong, "; ".join([found, *wrong]))]
 
 
-def _require_officer(moment: Moment, order: Signed[Destruction]) -> OfficerEntry:
-    officer = find_officer(moment.connection, order.body.officer)
-    if officer is None:
-        raise AssertionError("internal: an order was checked whose officer is not here")
-    return officer
-
-
-def _find_problem(moment: Moment, order: Signed[Destruction], first: Signed[Destruction]) -> str | None:
-    """What is wrong with `order`, None if nothing.
+def _find_problem(
+    moment: Moment, order: Signed[Destruction], first: Signed[Destruction], officer: OfficerEntry | None
+) -> str | None:
+    """What is wrong with `order`, which names `officer`; None if nothing.
 
     1. It is for this key service.
     2. It says what the first order says.
@@ -119,7 +115,6 @@ def _find_problem(moment: Moment, order: Signed[Destruction], first: Signed[Dest
     if not body.issued_at <= moment.now < body.expires:
         return "an order is not in its time: have it signed again"
     # 4
-    officer = find_officer(moment.connection, body.officer)
     if officer is None or officer.retired is not None:
         return "an order is by nobody who is an officer here"
     try:
