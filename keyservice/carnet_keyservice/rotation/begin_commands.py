@@ -11,17 +11,18 @@ from carnet_keyservice.master_keys.state import KeyState
 from carnet_keyservice.rotation import accept
 from carnet_keyservice.rotation.conductor import count_items
 from carnet_keyservice.rotation.desk import (
+    DEFAULT_WORKERS,
     AsJson,
     Desk,
     OpenDesk,
     SettingsFile,
+    Workers,
     follow_job,
     resume_and_follow,
 )
 from carnet_keyservice.rotation.job import (
     MAX_GRACE_SECONDS,
     MAX_RATE,
-    MAX_WORKERS,
     JobKind,
     JobParameters,
     JobState,
@@ -37,7 +38,6 @@ from carnet_server.program import print_json
 
 DEFAULT_RATE: Final = 20_000
 DEFAULT_LOCKS_RATE: Final = 1_000
-DEFAULT_WORKERS: Final = 2
 DEFAULT_GRACE_SECONDS: Final = 600
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -51,16 +51,6 @@ Rate = Annotated[
         min=1,
         max=MAX_RATE,
         help="Items a second at most, over all workers. --resume keeps both, unless they are given.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        max=MAX_WORKERS,
-        help="How many work at it at once.",
-        show_default=str(DEFAULT_WORKERS),
     ),
 ]
 Grace = Annotated[
@@ -123,10 +113,8 @@ def add_master_command(app: typer.Typer, desk: OpenDesk) -> None:
             provider=to, rate=rate or DEFAULT_RATE, workers=workers or DEFAULT_WORKERS, grace_seconds=grace
         )
         with desk(settings) as open_desk:
-            if resume and not dry_run:
-                resume_and_follow(open_desk, JobKind.MASTER, Pace(rate, workers), as_json=as_json)
-            else:
-                _rotate(open_desk, JobKind.MASTER, parameters, dry_run=dry_run, as_json=as_json)
+            pace = Pace(rate, workers)
+            _rotate(open_desk, JobKind.MASTER, parameters, pace, dry_run=dry_run, resume=resume, as_json=as_json)
 
 
 def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
@@ -148,20 +136,24 @@ def add_lock_commands(app: typer.Typer, desk: OpenDesk) -> None:
                 rate=rate or DEFAULT_LOCKS_RATE, workers=workers or DEFAULT_WORKERS, grace_seconds=grace
             )
             with desk(settings) as open_desk:
-                if resume and not dry_run:
-                    resume_and_follow(open_desk, kind, Pace(rate, workers), as_json=as_json)
-                else:
-                    _rotate(open_desk, kind, parameters, dry_run=dry_run, as_json=as_json)
+                pace = Pace(rate, workers)
+                _rotate(open_desk, kind, parameters, pace, dry_run=dry_run, resume=resume, as_json=as_json)
 
     add(JobKind.LOCKS, _LOCKS_HELP)
     add(JobKind.SUITE, _SUITE_HELP)
 
 
-def _rotate(desk: Desk, kind: JobKind, parameters: JobParameters, *, dry_run: bool, as_json: bool) -> None:
+def _rotate(
+    desk: Desk, kind: JobKind, parameters: JobParameters, pace: Pace, *, dry_run: bool, resume: bool, as_json: bool
+) -> None:
+    """Begin a job with `parameters`, or have the one there is go on at `pace`, and look on."""
     if dry_run:
         plan = desk.read(lambda connection: _plan(connection, desk.deployment.write_suite, kind, parameters))
         print_json(plan) if as_json else show_job(Console(), plan)
         raise typer.Exit(0 if plan["can_begin"] else 1)
+    if resume:
+        resume_and_follow(desk, kind, pace, as_json=as_json)
+        return
     name = JobId.make()
     job = desk.decide(lambda moment: accept.begin_job(moment, name, kind, parameters, by=None))
     follow_job(desk, job.id, wanted=JobState.FINISHED, as_json=as_json)

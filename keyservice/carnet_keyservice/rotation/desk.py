@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from carnet_keyservice.errors import KeyServiceError, RotationError
 from carnet_keyservice.rotation import accept
-from carnet_keyservice.rotation.job import JobKind, JobState, Pace
+from carnet_keyservice.rotation.job import MAX_WORKERS, JobKind, JobState, Pace
 from carnet_keyservice.rotation.processes import count_running
 from carnet_keyservice.rotation.show import describe_job, follow, show_job
 from carnet_protocol.ids import JobId
@@ -24,10 +24,21 @@ from carnet_server.program import failures, print_json
 from carnet_server.writer import Writer
 
 NO_PROGRAM_SECONDS: Final = 10
+DEFAULT_WORKERS: Final = 2
 T = TypeVar("T")
 
 SettingsFile = Annotated[Path | None, typer.Option("--settings", help="TOML file of settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=MAX_WORKERS,
+        help="How many work at it at once.",
+        show_default=str(DEFAULT_WORKERS),
+    ),
+]
 OpenDatabase = Callable[[Path | None], AbstractContextManager[tuple[Deployment, Engine]]]
 """Opens the deployment and the database that a file of settings names."""
 OpenDesk = Callable[[Path | None], AbstractContextManager["Desk"]]

@@ -7,9 +7,17 @@ from typing import Annotated, Final
 import typer
 
 from carnet_keyservice.errors import RotationError
-from carnet_keyservice.rotation.desk import AsJson, OpenDesk, SettingsFile, follow_job, resume_and_follow
+from carnet_keyservice.rotation.desk import (
+    DEFAULT_WORKERS,
+    AsJson,
+    OpenDesk,
+    SettingsFile,
+    Workers,
+    follow_job,
+    resume_and_follow,
+)
 from carnet_keyservice.rotation.destruction import begin_lock_destruction
-from carnet_keyservice.rotation.job import MAX_RATE, MAX_WORKERS, JobKind, JobParameters, JobState, Pace
+from carnet_keyservice.rotation.job import MAX_RATE, JobKind, JobParameters, JobState, Pace
 from carnet_keyservice.rotation.lock_destruction import count_doomed
 from carnet_keyservice.settings import KeyServiceSettings
 from carnet_protocol.errors import ProtocolError
@@ -21,7 +29,6 @@ from carnet_server.program import print_json
 
 DAY: Final = 86_400
 DEFAULT_RATE: Final = 1_000
-DEFAULT_WORKERS: Final = 2
 LoadSettings = Callable[[Path | None], KeyServiceSettings]
 
 
@@ -40,12 +47,7 @@ def add_lock_destruction_command(app: typer.Typer, load: LoadSettings, desk: Ope
             int | None,
             typer.Option("--rate", min=1, max=MAX_RATE, help="Items a second at most.", show_default=str(DEFAULT_RATE)),
         ] = None,
-        workers: Annotated[
-            int | None,
-            typer.Option(
-                "--workers", min=1, max=MAX_WORKERS, help="How many work at it.", show_default=str(DEFAULT_WORKERS)
-            ),
-        ] = None,
+        workers: Workers = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and destroy nothing.")] = False,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on with what was paused or stopped, as it was ordered.")
