@@ -7,7 +7,6 @@ comes next, who goes on from the rows.
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import threading
@@ -43,7 +42,6 @@ _NICENESS: Final = 19
 def work(shop: Workshop) -> None:
     """Conduct, and walk through lanes, until SIGTERM or SIGINT; the batch in hand is finished."""
     os.nice(_NICENESS)
-    gc.freeze()
     asyncio.run(_Worker(shop).run())
 
 

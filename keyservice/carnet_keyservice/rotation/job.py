@@ -164,14 +164,6 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a batch did."""
-
-    looked_at: int
-    is_last: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the phase of a job is."""
 

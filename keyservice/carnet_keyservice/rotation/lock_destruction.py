@@ -16,7 +16,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from carnet_keyservice.lock_rotation import STILL_NEEDED, RecordRotation, RecordState, RotationOrder
-from carnet_keyservice.rotation.job import Job, JobParameters, Shard, Skip, Step
+from carnet_keyservice.rotation.job import Job, JobParameters, Shard, Skip
 from carnet_keyservice.rotation.queries import require_current
 from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
 from carnet_keyservice.rotation.workshop import Workshop
@@ -30,8 +30,11 @@ _MAKES_NO_LOCK: Final = -1
 """No lock is as old as this event: a rotation that is told so makes none, and only remakes what is left."""
 
 
-def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
-    """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
+def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> int:
+    """Do the next records of `shard`; how many things were looked at.
+
+    Raises `RotationError`, `VaultError`, or a refusal of the database.
+    """
     rotator = require_rotator(shop)
     until = require_time(job.parameters)
     limit = min(limit, MAX_RECORDS)

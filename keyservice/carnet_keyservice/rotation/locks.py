@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from carnet_keyservice.lock_rotation import LeftReason, RecordRotation, RecordState, RotationOrder
-from carnet_keyservice.rotation.job import Job, JobKind, Phase, Shard, Skip, Step
+from carnet_keyservice.rotation.job import Job, JobKind, Phase, Shard, Skip
 from carnet_keyservice.rotation.records import MAX_RECORDS, end_batch, in_shard, require_rotator
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import record_locks
@@ -28,8 +28,11 @@ _IS_NEWEST: Final = and_(
 )
 
 
-def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
-    """Do the next records of `shard`. Raises `RotationError`, `VaultError`, or a refusal of the database."""
+def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> int:
+    """Do the next records of `shard`; how many things were looked at.
+
+    Raises `RotationError`, `VaultError`, or a refusal of the database.
+    """
     rotator = require_rotator(shop)
     limit = min(limit, MAX_RECORDS)
     records = shop.read(

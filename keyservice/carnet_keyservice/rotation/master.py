@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from carnet_keyservice.errors import MasterKeyError, RotationError, SealedError
 from carnet_keyservice.locks.keys import derive_aad
 from carnet_keyservice.master_keys.queries import load_master_keys
-from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip, Step
+from carnet_keyservice.rotation.job import Job, Phase, Shard, Skip
 from carnet_keyservice.rotation.queries import advance_shard, require_current
 from carnet_keyservice.rotation.seals import (
     NewSeal,
@@ -49,32 +49,29 @@ class _Plan:
     skips: list[Skip]
 
 
-def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
-    """Do the next `limit` locks of `shard`. Raises `RotationError`, `MasterKeyError` or a refusal of the database."""
+def take_batch(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> int:
+    """Do the next `limit` locks of `shard`; how many were looked at.
+
+    Raises `RotationError`, `MasterKeyError` or a refusal of the database.
+    """
     old, new = job.versions
     match shard.phase:
         case Phase.WRITE:
             return _write(shop, job, shard, limit=limit)
         case Phase.DELETE:
-            others = frozenset(row.version for row in shop.read(load_master_keys)) - {new}
-            return _delete(shop, job, shard, gone=others, kept=new, limit=limit)
+            return _delete(shop, job, shard, kept=new, limit=limit)
         case Phase.UNDO:
-            return _delete(shop, job, shard, gone=frozenset({new}), kept=old, limit=limit)
+            return _delete(shop, job, shard, kept=old, limit=limit)
         case _:
             raise AssertionError("internal: a phase in which nobody walks")
 
 
-def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
+def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> int:
     old, new = job.versions
     pairs = shop.read(lambda connection: load_pairs(connection, shard, old=old, new=new, limit=limit))
     plan = _plan(shop, pairs, old=old, new=new)
-
-    def keep(connection: Connection) -> None:
-        require_current(connection, job)
-        replace_seals(connection, plan.seals, old=old, new=new, broken=plan.broken)
-
     if plan.seals:
-        shop.write(keep)
+        _keep(shop, job, plan.seals, source=old, broken=plan.broken)
     plan.skips += [skip for pair in plan.lost if (skip := _bring_along(shop, job, pair)) is not None]
     is_last = len(pairs) < limit
     after = pairs[-1].place if pairs else shard.after
@@ -89,7 +86,7 @@ def _write(shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
         )
 
     shop.write(check)
-    return Step(len(pairs), is_last)
+    return len(pairs)
 
 
 def _plan(shop: Workshop, pairs: Sequence[Pair], *, old: int, new: int) -> _Plan:
@@ -121,7 +118,7 @@ def _bring_along(shop: Workshop, job: Job, pair: Pair) -> Skip | None:
             continue
         seal = NewSeal(pair.record, pair.version, _seal(shop, pair, seed, version=new))
         broken = [] if pair.new is None else [NewSeal(pair.record, pair.version, pair.new)]
-        _keep_from(shop, job, seal, version, broken)
+        _keep(shop, job, [seal], source=version, broken=broken)
         again = dict(shop.read(lambda connection: load_seals(connection, pair)))
         found = _open(shop, pair, again.get(new), version=new)
         if again and (found is None or not found.is_same_as(seed)):
@@ -130,12 +127,13 @@ def _bring_along(shop: Workshop, job: Job, pair: Pair) -> Skip | None:
     return Skip(record_of(pair), pair.version, UNOPENABLE)
 
 
-def _keep_from(shop: Workshop, job: Job, seal: NewSeal, version: int, broken: Sequence[NewSeal]) -> None:
+def _keep(shop: Workshop, job: Job, seals: Sequence[NewSeal], *, source: int, broken: Sequence[NewSeal]) -> None:
+    """Keep `seals` under the new key, of locks whose seal under the key `source` they were made from."""
     _, new = job.versions
 
     def keep(connection: Connection) -> None:
         require_current(connection, job)
-        replace_seals(connection, [seal], old=version, new=new, broken=broken)
+        replace_seals(connection, seals, old=source, new=new, broken=broken)
 
     shop.write(keep)
 
@@ -151,11 +149,14 @@ def _require_opened(shop: Workshop, pairs: Sequence[Pair], seeds: dict[tuple[byt
             raise RotationError(_UNREADABLE)
 
 
-def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: frozenset[int], kept: int, limit: int) -> Step:
-    other = next(version for version in job.versions if version != kept)
+def _delete(shop: Workshop, job: Job, shard: Shard, *, kept: int, limit: int) -> int:
+    """Delete what `kept` makes needless: all other seals under the new key, under the old one that of the new alone."""
+    old, new = job.versions
+    other = old if kept == new else new
 
-    def work(connection: Connection) -> Step:
+    def work(connection: Connection) -> int:
         require_current(connection, job)
+        gone = {row.version for row in load_master_keys(connection)} - {new} if kept == new else {new}
         pairs = load_pairs(connection, shard, old=other, new=kept, limit=limit)
         good = [pair for pair in pairs if _open(shop, pair, pair.new, version=kept) is not None]
         opens = {pair.place for pair in good}
@@ -166,7 +167,7 @@ def _delete(shop: Workshop, job: Job, shard: Shard, *, gone: frozenset[int], kep
         after, is_last = pairs[-1].place if pairs else shard.after, len(pairs) < limit
         done = len(pairs) - len(staying)
         advance_shard(connection, shard, after=after, done=done, skips=skips, is_done=is_last)
-        return Step(len(pairs), is_last)
+        return len(pairs)
 
     return shop.write(work)
 

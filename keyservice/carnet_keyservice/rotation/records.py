@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from carnet_keyservice.errors import RotationError
 from carnet_keyservice.lock_rotation import LockRotator, RecordRotation
-from carnet_keyservice.rotation.job import Job, Shard, Skip, Step
+from carnet_keyservice.rotation.job import Job, Shard, Skip
 from carnet_keyservice.rotation.queries import advance_shard, require_current
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.tables import record_locks
@@ -34,8 +34,11 @@ def in_shard(shard: Shard) -> list[ColumnElement[bool]]:
 
 def end_batch(
     shop: Workshop, job: Job, shard: Shard, done: Sequence[RecordRotation], *, skips: Sequence[Skip], is_last: bool
-) -> Step:
-    """Note that the records in `done`, which ascend, are done but for `skips`. Raises `MovedOnError`."""
+) -> int:
+    """Note that the records in `done`, which ascend, are done but for `skips`; how many things were looked at.
+
+    Raises `MovedOnError`.
+    """
     after = done[-1].record.raw if done else shard.after
 
     def advance(connection: Connection) -> None:
@@ -43,4 +46,4 @@ def end_batch(
         advance_shard(connection, shard, after=after, done=len(done) - len(skips), skips=skips, is_done=is_last)
 
     shop.write(advance)
-    return Step(len(done) + sum(each.swapped for each in done), is_last)
+    return len(done) + sum(each.swapped for each in done)

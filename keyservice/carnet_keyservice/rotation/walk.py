@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from carnet_keyservice.errors import MovedOnError
 from carnet_keyservice.rotation import lock_destruction, locks, master
 from carnet_keyservice.rotation.conductor import Task, stop_job
-from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard, Step
+from carnet_keyservice.rotation.job import Job, JobKind, JobState, Shard
 from carnet_keyservice.rotation.queries import find_job, find_shard_left
 from carnet_keyservice.rotation.workshop import Workshop
 
@@ -28,8 +28,11 @@ SEAL_BATCHES_PER_SECOND: Final = 25
 class TakeBatch(Protocol):
     """Does the next `limit` items of a shard, for one kind of job."""
 
-    def __call__(self, shop: Workshop, job: Job, shard: Shard, *, limit: int) -> Step:
-        """Raises a `KeyServiceError`, or a refusal of the database."""
+    def __call__(self, shop: Workshop, job: Job, shard: Shard, *, limit: int) -> int:
+        """How many things were looked at, which the pace counts.
+
+        Raises a `KeyServiceError`, or a refusal of the database.
+        """
 
 
 _TAKE_BATCH: Final[dict[JobKind, TakeBatch]] = {
@@ -57,8 +60,8 @@ def walk(
                 return
             job, shard = found
             limit = batch_size(job)
-            step = _TAKE_BATCH[job.kind](shop, job, shard, limit=limit)
-            pause(max(0.0, step.looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
+            looked_at = _TAKE_BATCH[job.kind](shop, job, shard, limit=limit)
+            pause(max(0.0, looked_at * job.parameters.workers / job.parameters.rate - (monotonic() - started)))
     except MovedOnError:
         return
     except Exception as error:  # noqa: BLE001  a fault of ours stops the job too, and is seen in its status
