@@ -21,7 +21,6 @@ from carnet_keyservice.app import REVISIONS
 from carnet_keyservice.errors import MasterKeyError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.master_keys import MasterKeys
-from carnet_keyservice.rotation import job as jobs
 from carnet_keyservice.rotation import queries
 from carnet_keyservice.rotation.conductor import conduct
 from carnet_keyservice.rotation.destruction import confirm_destruction, destroy_master_key
@@ -32,12 +31,12 @@ from carnet_protocol.ids import JobId
 from carnet_protocol.statements import Destruction, Signed
 from carnet_server.database import make_engine
 from carnet_server.migrations import migrate
-from carnet_server.officers.accept import enrol_officer
 from tests.support.databases import SqliteTemplate
 from tests.support.keyservice import KeyServiceStory, KeyServiceWorld, accept
 from tests.support.master_keys import KeptKeys
+from tests.support.orders import enrol_and_order
 from tests.support.people import NOW, Dice
-from tests.support.rotation import QUICK, Bench
+from tests.support.rotation import QUICK, Bench, few_shards
 
 GRACE = QUICK.model_copy(update={"grace_seconds": 60})
 
@@ -101,8 +100,7 @@ class World:
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts instead of 64, so that a run has few steps; records of the story stand in both."""
-    monkeypatch.setattr(jobs, "SHARDS", 2)
-    monkeypatch.setattr(queries, "SHARDS", 2)
+    few_shards(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -257,21 +255,7 @@ def test_a_backup_of_any_step_opens_when_it_is_restored_at_any_later_one(begun: 
 
 def orders(bench: Bench, version: int) -> list[Signed[Destruction]]:
     """Orders of two officers, who are enrolled here."""
-    made = []
-    for name in ("first", "second"):
-        signer = Dice(name).signer()
-        bench.shop.decide(lambda moment, key=signer.public_key: enrol_officer(moment, key, by=None))
-        body = Destruction(
-            keyservice=bench.shop.deployment.fingerprint,
-            officer=signer.public_key.fingerprint(),
-            destroys="master-key",
-            version=version,
-            retired_before=None,
-            issued_at=NOW,
-            expires=NOW + 86_400,
-        )
-        made.append(Signed.sign(body, signer))
-    return made
+    return enrol_and_order(bench.shop.decide, bench.shop.deployment.fingerprint, now=NOW, version=version)
 
 
 def test_a_restore_that_needs_a_destroyed_key_says_so_before_anything_is_served(begun: Path, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ import tempfile
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import booleans
 
@@ -26,7 +25,6 @@ from carnet_keyservice.errors import RotationError
 from carnet_keyservice.fsck import check_all
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.rotation import accept, queries
-from carnet_keyservice.rotation import job as jobs
 from carnet_keyservice.rotation.conductor import conduct
 from carnet_protocol.statements import Grant, Signed
 from carnet_protocol.tuples import KeyRole
@@ -37,7 +35,8 @@ from tests.support.keyservice import accept as accepted
 from tests.support.master_keys import KeptKeys
 from tests.support.people import Dice
 from tests.support.records import update_of
-from tests.support.rotation import QUICK, Bench
+from tests.support.rotation import QUICK, Bench, few_shards
+from tests.support.walks import run_walks
 
 FAR: Final = bool(os.environ.get("CARNET_EVERY_KILL"))
 GRACE_SECONDS: Final = 60
@@ -76,8 +75,7 @@ class Rotations(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         self.patch = self.stack.enter_context(pytest.MonkeyPatch.context())
-        self.patch.setattr(jobs, "SHARDS", 2)
-        self.patch.setattr(queries, "SHARDS", 2)
+        few_shards(self.patch)
         self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.engine = SqliteTemplate.make(self.folder, lambda made: migrate(made, REVISIONS)).copy(self.folder)
         self.stack.callback(self.engine.dispose)
@@ -260,12 +258,4 @@ class Rotations(RuleBasedStateMachine):
 
 
 def test_whatever_is_done_in_whatever_order_keys_are_where_the_model_says() -> None:
-    check: Any = Rotations.TestCase()
-    check.settings = settings(
-        max_examples=100 if FAR else 4,
-        stateful_step_count=60 if FAR else 20,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
-    check.runTest()
+    run_walks(Rotations, most=100 if FAR else 4, steps=60 if FAR else 20)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, event, settings
+from hypothesis import event
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.strategies import booleans, integers, none, sampled_from
 from sqlalchemy import ColumnElement, Select, Table, or_, select
@@ -49,6 +49,7 @@ from tests.support.copies import ask_release
 from tests.support.cuts import Cut
 from tests.support.rotating_program import PLACES, Killed, RotatingProgram, fail, kill
 from tests.support.walking_people import ACTS, BRIEF_SECONDS, Given, People
+from tests.support.walks import run_walks
 
 FAR: Final = bool(os.environ.get("CARNET_EVERY_KILL"))
 GRACE_SECONDS: Final = 60
@@ -325,12 +326,4 @@ class BothRotate(RuleBasedStateMachine):
 
 
 def test_whatever_anybody_does_in_whatever_order_each_document_opens_to_whom_it_should() -> None:
-    check: Any = BothRotate.TestCase()
-    check.settings = settings(
-        max_examples=120 if FAR else 6,
-        stateful_step_count=40 if FAR else 20,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
-    check.runTest()
+    run_walks(BothRotate, most=120 if FAR else 6, steps=40 if FAR else 20)

@@ -19,19 +19,16 @@ from carnet.documents.reading import open_document
 from carnet.erasure import ErasureReport, erase_record
 from carnet.transport import ServerName
 from carnet_protocol.api import ReleaseItem
-from carnet_protocol.signing import Signer
-from carnet_protocol.statements import Destruction, Signed
 from tests.support.attacker import Attacker
 from tests.support.copies import ask_release, items_in_vault, keys_kept
 from tests.support.live import LiveWorld
+from tests.support.orders import TWO, officer, sign_order
 from tests.support.patience import wait_until
-from tests.support.people import Dice
 from tests.support.sealed import read_tables
 from tests.support.story import Story
 
 OF_THE_PERSON = {"device-name", "master-key-check", "recovery-slot"}
 """What still opens after an erasure, with every key at hand: nothing of the record."""
-OFFICERS = 2
 
 
 @dataclass(slots=True)
@@ -213,24 +210,14 @@ def _is_kept(world: LiveWorld, needle: bytes) -> bool:
 
 def _order_destruction(erased: Erased, folder: Path, *, version: int) -> list[str]:
     """Enrol two officers who order the destruction of a master key; the options that name their orders."""
-    dice, now = Dice("officers"), erased.world.clock()
-    keyservice = erased.world.keyservice_program
+    keyservice, now = erased.world.keyservice_program, erased.world.clock()
     assert keyservice is not None
     options: list[str] = []
-    for number in range(OFFICERS):
-        signer: Signer = dice.signer()
-        (folder / f"{number}.pub").write_text(str(signer.public_key))
-        enrolled = keyservice.run("officers", "enrol", "--key-file", str(folder / f"{number}.pub"))
+    for name in TWO:
+        (folder / f"{name}.pub").write_text(str(officer(name).public_key))
+        enrolled = keyservice.run("officers", "enrol", "--key-file", str(folder / f"{name}.pub"))
         assert enrolled.returncode == 0, enrolled.stderr
-        body = Destruction(
-            keyservice=erased.world.own.keyservice.fingerprint,
-            officer=signer.public_key.fingerprint(),
-            destroys="master-key",
-            version=version,
-            retired_before=None,
-            issued_at=now,
-            expires=now + 3600,
-        )
-        (folder / f"{number}.jws").write_text(Signed.sign(body, signer).text)
-        options += ["--order", str(folder / f"{number}.jws")]
+        order = sign_order(name, erased.world.own.keyservice.fingerprint, now=now, version=version)
+        (folder / f"{name}.jws").write_text(order.text)
+        options += ["--order", str(folder / f"{name}.jws")]
     return options

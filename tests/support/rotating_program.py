@@ -9,7 +9,6 @@ program.tick()                                  # raises Killed out of its secon
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import httpx2
@@ -28,14 +27,12 @@ from carnet_keyservice.rotation.walk import walk
 from carnet_keyservice.rotation.workshop import Workshop
 from carnet_keyservice.vault import VaultClient
 from carnet_protocol.ids import JobId
-from carnet_protocol.statements import Destruction, Signed
 from carnet_server.deployment import Deployment
 from carnet_server.errors import CommitError
 from carnet_server.logs import make_log
-from carnet_server.officers.accept import enrol_officer
 from carnet_server.writer import Writer
 from tests.support.client import ClientWorld
-from tests.support.people import DAY, Dice
+from tests.support.orders import enrol_and_order
 from tests.support.rotation import NEVER
 
 T = TypeVar("T")
@@ -160,20 +157,8 @@ class RotatingProgram:
     def begin_destruction(self, *, horizon_seconds: int) -> JobId:
         """Begin to destroy the locks that were retired a horizon ago, as two officers order it."""
         now = self.shop.clock()
-        until, orders = now - horizon_seconds, list[Signed[Destruction]]()
-        for officer in ("first", "second"):
-            signer = Dice(officer).signer()
-            self.shop.decide(partial(enrol_officer, public_key=signer.public_key, by=None))
-            body = Destruction(
-                keyservice=self.shop.deployment.fingerprint,
-                officer=signer.public_key.fingerprint(),
-                destroys="record-locks",
-                version=None,
-                retired_before=until,
-                issued_at=now,
-                expires=now + DAY,
-            )
-            orders.append(Signed.sign(body, signer))
+        until = now - horizon_seconds
+        orders = enrol_and_order(self.shop.decide, self.shop.deployment.fingerprint, now=now, retired_before=until)
         name = JobId.make()
         parameters = JobParameters(rate=_RATE, workers=1, grace_seconds=0, retired_before=until)
         self.shop.decide(

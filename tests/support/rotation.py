@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+import pytest
+
 from carnet_keyservice.errors import KeyServiceError
 from carnet_keyservice.locks.keys import open_seal
 from carnet_keyservice.locks.queries import SEALED, SEALED_ORDER, read_sealed
 from carnet_keyservice.master_keys import MasterKeys
 from carnet_keyservice.master_keys.queries import load_master_keys
-from carnet_keyservice.rotation import accept
+from carnet_keyservice.rotation import accept, job, queries
 from carnet_keyservice.rotation.conductor import Task, conduct
 from carnet_keyservice.rotation.job import AS_BEGUN, Job, JobKind, JobParameters, JobState, Pace
 from carnet_keyservice.rotation.queries import find_job
@@ -33,6 +35,12 @@ from tests.support.keyservice import KeyServiceWorld
 
 NEVER = threading.Event()
 QUICK = JobParameters(rate=1_000_000, workers=1, grace_seconds=0)
+
+
+def few_shards(patch: pytest.MonkeyPatch) -> None:
+    """Two instead of 64, in this process: so a rotation has few steps, and records still stand in both."""
+    patch.setattr(job, "SHARDS", 2)
+    patch.setattr(queries, "SHARDS", 2)
 
 
 @dataclass

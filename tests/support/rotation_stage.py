@@ -36,11 +36,11 @@ from carnet_protocol.tuples import KeyRole
 from carnet_server.clock import system_clock
 from carnet_server.database import make_engine, reader
 from carnet_server.deployment import Deployment, Moment
-from carnet_server.officers.accept import enrol_officer
 from carnet_server.writer import Writer
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.keyservice_process import KeyServiceProcess
 from tests.support.mortal import MortalKeyService, wait_for
+from tests.support.orders import enrol_and_order
 from tests.support.people import Dice
 
 _PROGRAM: Final = """\
@@ -213,22 +213,10 @@ def order_destruction(
     process: KeyServiceProcess, *, version: int | None = None, retired_before: int | None = None
 ) -> list[Signed[Destruction]]:
     """Orders of two officers, who are enrolled at `process`, for a master key, or retired record locks."""
-    orders = []
-    for name in ("first", "second"):
-        officer = Dice(name).signer()
-        decide(process, partial(enrol_officer, public_key=officer.public_key, by=None))
-        now = system_clock()
-        body = Destruction(
-            keyservice=process.own.keyservice.fingerprint,
-            officer=officer.public_key.fingerprint(),
-            destroys="record-locks" if version is None else "master-key",
-            version=version,
-            retired_before=retired_before,
-            issued_at=now,
-            expires=now + 3600,
-        )
-        orders.append(Signed.sign(body, officer))
-    return orders
+    keyservice, now = process.own.keyservice.fingerprint, system_clock()
+    return enrol_and_order(
+        partial(decide, process), keyservice, now=now, version=version, retired_before=retired_before
+    )
 
 
 def has_ended(job: Job) -> bool:

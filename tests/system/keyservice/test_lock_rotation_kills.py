@@ -23,13 +23,14 @@ from sqlalchemy import text
 
 from carnet.transport import ServerName
 from carnet_keyservice.rotation import accept as jobs
-from carnet_keyservice.rotation import job, queries
+from carnet_keyservice.rotation import job
 from carnet_keyservice.rotation.destruction import begin_lock_destruction
 from carnet_keyservice.rotation.job import JobParameters, JobState, Phase
 from carnet_protocol.ids import JobId
 from carnet_server.clock import system_clock
 from tests.support.lock_stage import LockStage
 from tests.support.mortal import Mortal, wait_for
+from tests.support.rotation import few_shards
 from tests.support.rotation_stage import decide, has_ended, order_destruction, stands
 from tests.support.syscalls import EIO, ENOSPC, KILL, Point, count_calls, points, spread, traced
 from tests.unit.client.conftest import quick_passphrases
@@ -74,8 +75,7 @@ def before(stage: LockStage) -> Path:
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the program of the stage has: what is decided here beside it counts them too."""
-    monkeypatch.setattr(job, "SHARDS", 2)
-    monkeypatch.setattr(queries, "SHARDS", 2)
+    few_shards(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -13,16 +13,15 @@ import pytest
 
 from carnet_keyservice.master_keys import FileProvider
 from carnet_keyservice.rotation.job import JobKind
-from carnet_protocol.statements import Destruction, RotationReport, Signed
+from carnet_protocol.statements import RotationReport, Signed
 from carnet_protocol.tuples import KeyRole
 from carnet_server.clock import system_clock
 from tests.support.jobs import begin_job
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.keyservice_process import KeyServiceProcess, working
+from tests.support.orders import TWO, officer, sign_order
 from tests.support.people import Dice
 from tests.support.tables import unchanged
-
-OFFICERS = ("first", "second")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -139,26 +138,16 @@ class Watcher:
                 return
 
 
-def orders(process: KeyServiceProcess, version: int, *, by: tuple[str, ...] = OFFICERS) -> list[str]:
+def orders(process: KeyServiceProcess, version: int, *, by: tuple[str, ...] = TWO) -> list[str]:
     """The words that name the orders of officers, who are enrolled here."""
     words: list[str] = []
     for name in by:
-        signer = Dice(name).signer()
-        (process.root / f"{name}.key").write_text(f"{signer.public_key}\n")
+        (process.root / f"{name}.key").write_text(f"{officer(name).public_key}\n")
         enrolled = process.run("officers", "enrol", "--key-file", str(process.root / f"{name}.key"))
         assert enrolled.returncode == 0, enrolled.stderr
-        now = system_clock()
-        body = Destruction(
-            keyservice=process.own.keyservice.fingerprint,
-            officer=signer.public_key.fingerprint(),
-            destroys="master-key",
-            version=version,
-            retired_before=None,
-            issued_at=now,
-            expires=now + 3600,
-        )
+        order = sign_order(name, process.own.keyservice.fingerprint, now=system_clock(), version=version)
         file = process.root / f"{name}-{version}.jws"
-        file.write_text(Signed.sign(body, signer).text + "\n")
+        file.write_text(order.text + "\n")
         words += ["--order", str(file)]
     return words
 

@@ -19,9 +19,9 @@ from typing import Final
 import pytest
 
 from carnet_keyservice.rotation import accept as jobs
-from carnet_keyservice.rotation import job, queries
 from carnet_keyservice.rotation.destruction import destroy_master_key
 from carnet_keyservice.rotation.job import Phase
+from tests.support.rotation import few_shards
 from tests.support.rotation_stage import Stage, has_ended, stands
 from tests.support.syscalls import EIO, ENOSPC, KILL, Point, count_calls, points, spread, traced
 
@@ -54,8 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as the program of the stage has: what is decided here beside it counts them too."""
-    monkeypatch.setattr(job, "SHARDS", 2)
-    monkeypatch.setattr(queries, "SHARDS", 2)
+    few_shards(monkeypatch)
 
 
 @pytest.fixture(scope="module")

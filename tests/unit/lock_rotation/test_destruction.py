@@ -25,6 +25,7 @@ from carnet_protocol.statements import Destruction, Signed
 from carnet_server.logs import make_log
 from carnet_server.officers.accept import enrol_officer, expel_officer
 from carnet_vault.tables import capsules
+from tests.support.orders import enrol_and_order
 from tests.support.people import DAY, Dice
 from tests.support.tables import unchanged
 from tests.unit.lock_rotation.conftest import Story
@@ -50,21 +51,7 @@ def shop(story: Story) -> Workshop:
 
 def orders(shop: Workshop, *, until: int, by: tuple[str, ...] = ("first", "second")) -> list[Signed[Destruction]]:
     """Orders of officers, who are enrolled here."""
-    made, now = [], shop.clock()
-    for name in by:
-        signer = Dice(name).signer()
-        shop.decide(lambda moment, key=signer.public_key: enrol_officer(moment, key, by=None))
-        body = Destruction(
-            keyservice=shop.deployment.fingerprint,
-            officer=signer.public_key.fingerprint(),
-            destroys="record-locks",
-            version=None,
-            retired_before=until,
-            issued_at=now,
-            expires=now + DAY,
-        )
-        made.append(Signed.sign(body, signer))
-    return made
+    return enrol_and_order(shop.decide, shop.deployment.fingerprint, now=shop.clock(), by=by, retired_before=until)
 
 
 def enrol(shop: Workshop, name: str, *, by: str | None) -> None:

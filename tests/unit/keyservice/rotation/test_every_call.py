@@ -13,15 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from carnet_keyservice.fsck import check_all
-from carnet_keyservice.rotation import job as jobs
-from carnet_keyservice.rotation import queries
 from carnet_keyservice.rotation.job import JobState, Phase
 from carnet_keyservice.rotation.queries import count_progress
 from carnet_protocol.ids import JobId
 from carnet_protocol.tuples import KeyRole
 from tests.support.keyservice import KeyServiceStory, accept
 from tests.support.nth_call import Faults, failing_workshop, run_as_the_program_does
-from tests.support.rotation import QUICK, Bench
+from tests.support.rotation import QUICK, Bench, few_shards
 
 GRACE = QUICK.model_copy(update={"grace_seconds": 3600})
 LOCKS = 3
@@ -31,8 +29,7 @@ MOST = 200
 @pytest.fixture(autouse=True)
 def _few_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts instead of 64, so that a run has few calls; records of the story stand in both."""
-    monkeypatch.setattr(jobs, "SHARDS", 2)
-    monkeypatch.setattr(queries, "SHARDS", 2)
+    few_shards(monkeypatch)
 
 
 def require_well(bench: Bench, story: KeyServiceStory) -> None:

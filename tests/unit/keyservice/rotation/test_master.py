@@ -281,13 +281,19 @@ def test_a_row_restored_after_a_rotation_releases_nothing_and_is_brought_along_b
         assert load_skips(connection, name) == []
 
 
-def test_a_new_lock_whose_new_seal_is_damaged_is_sealed_anew_before_the_flip(
-    bench: Bench, story: KeyServiceStory
-) -> None:
+def begin_and_make_a_lock_behind_the_walk(bench: Bench, story: KeyServiceStory) -> JobId:
+    """A job whose walk is over, and a lock that it did not see."""
     name = bench.begin()
     for task in conduct(bench.shop):
         bench.walk(task)
     accepted(story.world.post(f"{story.path}/locks", story.alice))
+    return name
+
+
+def test_a_new_lock_whose_new_seal_is_damaged_is_sealed_anew_before_the_flip(
+    bench: Bench, story: KeyServiceStory
+) -> None:
+    name = begin_and_make_a_lock_behind_the_walk(bench, story)
     damage(bench, "master_key_version = 2 AND version = (SELECT max(version) FROM lock_seals)")
     bench.run()
     assert bench.job(name).state is JobState.FINISHED
@@ -298,10 +304,7 @@ def test_a_new_lock_whose_new_seal_is_damaged_is_sealed_anew_before_the_flip(
 def test_a_new_lock_that_opens_with_nothing_is_skipped_and_holds_no_flip_up(
     bench: Bench, story: KeyServiceStory
 ) -> None:
-    name = bench.begin()
-    for task in conduct(bench.shop):
-        bench.walk(task)
-    accepted(story.world.post(f"{story.path}/locks", story.alice))
+    name = begin_and_make_a_lock_behind_the_walk(bench, story)
     damage(bench, "version = (SELECT max(version) FROM lock_seals)")
     bench.run()
     assert bench.job(name).state is JobState.FINISHED
