@@ -60,7 +60,8 @@ ServerOption = Annotated[
 def make(desk: Desk, *, save: SaveOption = None) -> Answer:
     r"""Make an officer's key in the home folder. It works offline, and counts once a server enrolled it.
 
-    The first officer of a server is enrolled on its machine, every other one by an officer.
+    The first officer of a server is enrolled on its machine, others there or by an officer. An officer and whom they
+    enrolled count as one where two must order something: enrol two on the key service's machine.
 
     \b
     Examples:

@@ -46,6 +46,8 @@ def destruction(
 ) -> Answer:
     r"""Sign an order to destroy keys of a key service, for good. It works offline; two officers must order the same.
 
+    Of two officers of whom one enrolled the other, or a third enrolled both, one counts.
+
     \b
     Examples:
       carnet officer destruction --card card.jws --master-key 1 --save order.jws

@@ -51,7 +51,8 @@ class Destruction(Statement):
     """An officer's order to destroy a master key, or retired record locks, for good. Signed by the officer's key.
 
     `version` is the master key's; `retired_before` says which record locks: the retired ones of before. A key service
-    acts on two orders that say the same, of two officers in force, before they expire.
+    acts on two orders that say the same, of two officers in force whose enrolments go back to two at the machine,
+    before they expire.
     """
 
     KIND: ClassVar[str] = "destruction"
