@@ -59,6 +59,7 @@ def measure(names: frozenset[str], folder: Path) -> Iterator[Measurement | tuple
             process.start()
             story = KeyServiceStory.begin(process.world())
             fill_locks(url, FileProvider(root / "keys").load(1, b""), version=1, count=LOCKS)
+            cluster.execute("CHECKPOINT")
             yield from _measure(names, process, story, url)
 
 

@@ -1,9 +1,9 @@
 """Jobs, their shards and what they skipped, in the database. Never commits."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from carnet_keyservice.errors import MovedOnError
 from carnet_keyservice.rotation.job import (
@@ -22,8 +22,15 @@ from carnet_keyservice.tables import job_shards, job_skips, jobs
 from carnet_protocol.encoding import parse_canonical_json
 from carnet_protocol.ids import JobId
 from carnet_server.erasures.queries import find_erasure
+from carnet_server.prepared import Prepared
 
 MAX_SKIPS_SHOWN = 1000
+# On SQLite transactions that write come one after the other, and a lock of rows is not known.
+_CURRENT: Final = Prepared(
+    select(jobs.c.phase)
+    .where(jobs.c.job == bindparam("id"), jobs.c.state == bindparam("state"), jobs.c.phase == bindparam("phase"))
+    .with_for_update(read=True)
+)
 
 
 def find_job(connection: Connection, job: JobId) -> Job | None:
@@ -82,9 +89,7 @@ def require_current(connection: Connection, job: Job) -> None:
 
     Whoever comes late writes and deletes nothing: what a phase of before planned may be what the next one needs.
     """
-    here = jobs.c.job == job.id, jobs.c.state == job.state.value, jobs.c.phase == job.phase.value
-    # On SQLite transactions that write come one after the other, and a lock of rows is not known.
-    if connection.execute(select(jobs.c.job).where(*here).with_for_update(read=True)).first() is None:
+    if _CURRENT.first(connection, id=job.id.raw, state=job.state.value, phase=job.phase.value) is None:
         raise MovedOnError
 
 

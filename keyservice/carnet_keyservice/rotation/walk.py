@@ -21,7 +21,7 @@ from carnet_keyservice.rotation.workshop import Workshop
 MAX_BATCH: Final = 1000
 BATCHES_PER_SECOND: Final = 5
 """A walk works in so many short steps a second, so that others come between and it is stopped soon."""
-SEAL_BATCHES_PER_SECOND: Final = 25
+SEAL_BATCHES_PER_SECOND: Final = 60
 """Of seals: a statement on very many keeps a processor of the database for milliseconds, and releases wait for it."""
 
 

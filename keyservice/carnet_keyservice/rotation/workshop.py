@@ -26,6 +26,9 @@ from carnet_server.errors import BusyError, RefusalError
 from carnet_server.writer import Writer
 
 MAX_ATTEMPTS: Final = 10
+_SURVEYING: Final = (
+    "SELECT set_config('statement_timeout', '0', true), set_config('max_parallel_workers_per_gather', '0', true)"
+)
 T = TypeVar("T")
 
 
@@ -51,10 +54,10 @@ class Workshop:
             return look(connection)
 
     def survey(self, look: Callable[[Connection], T]) -> T:
-        """As `read`, for what looks at every lock there is: it may take as long as it takes."""
+        """As `read`, for what looks at every lock there is: it may take as long as it takes, on one processor."""
         with reader(self.engine) as connection:
             if self.engine.dialect.name == "postgresql":
-                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                connection.exec_driver_sql(_SURVEYING)
             return look(connection)
 
     def decide(self, work: Callable[[Moment], T]) -> T:
