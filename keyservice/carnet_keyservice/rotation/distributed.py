@@ -42,6 +42,7 @@ _NICENESS: Final = 19
 def work(shop: Workshop) -> None:
     """Conduct, and walk through lanes, until SIGTERM or SIGINT; the batch in hand is finished."""
     os.nice(_NICENESS)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     asyncio.run(_Worker(shop).run())
 
 

@@ -1,6 +1,7 @@
 """Jobs, their shards and what they skipped, in the database. Never commits."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
@@ -30,6 +31,17 @@ _CURRENT: Final = Prepared(
     select(jobs.c.phase)
     .where(jobs.c.job == bindparam("id"), jobs.c.state == bindparam("state"), jobs.c.phase == bindparam("phase"))
     .with_for_update(read=True)
+)
+_SHARD_LEFT: Final = Prepared(
+    select(job_shards.c.shard, job_shards.c.after, job_shards.c.done, job_shards.c.skipped)
+    .where(
+        job_shards.c.job == bindparam("id"),
+        job_shards.c.phase == bindparam("current"),
+        job_shards.c.shard % bindparam("workers") == bindparam("lane"),
+        job_shards.c.is_done == 0,
+    )
+    .order_by(job_shards.c.shard)
+    .limit(1)
 )
 
 
@@ -127,18 +139,13 @@ def load_shards(connection: Connection, job: JobId, phase: Phase) -> list[Shard]
 
 def find_shard_left(connection: Connection, job: Job, *, lane: int) -> Shard | None:
     """The first shard of `lane` that is not done in the phase of `job`."""
-    row = connection.execute(
-        select(job_shards)
-        .where(
-            job_shards.c.job == job.id,
-            job_shards.c.phase == job.phase.value,
-            job_shards.c.shard % job.parameters.workers == lane,
-            job_shards.c.is_done == 0,
-        )
-        .order_by(job_shards.c.shard)
-        .limit(1)
-    ).first()
-    return None if row is None else _shard(row)
+    row = _SHARD_LEFT.first(
+        connection, id=job.id.raw, current=job.phase.value, workers=job.parameters.workers, lane=lane
+    )
+    if row is None:
+        return None
+    number, after, done, skipped = row
+    return Shard(job=job.id, phase=job.phase, number=number, after=after, done=done, skipped=skipped, is_done=False)
 
 
 def advance_shard(
@@ -220,7 +227,7 @@ def _job(row: Row[Any] | None) -> Job | None:
         kind=JobKind(row.kind),
         state=JobState(row.state),
         phase=Phase(row.phase),
-        parameters=JobParameters.model_validate(parse_canonical_json(row.parameters.encode("ascii"))),
+        parameters=_parse_parameters(row.parameters),
         by=row.by,
         old=row.old_version,
         new=row.new_version,
@@ -232,6 +239,12 @@ def _job(row: Row[Any] | None) -> Job | None:
         problem=row.problem,
         report=row.report,
     )
+
+
+@lru_cache
+def _parse_parameters(text: str) -> JobParameters:
+    """A walk looks at its job before each step, which says the same each time."""
+    return JobParameters.model_validate(parse_canonical_json(text.encode("ascii")))
 
 
 def _shard(row: Row[Any]) -> Shard:
