@@ -77,6 +77,15 @@ class LiveWorld(ClientWorld):
         programs = {ServerName.VAULT: self.vault_program, ServerName.KEYSERVICE: self.keyservice_program}
         return {name: own.program.pid for name, own in programs.items() if own is not None and own.program is not None}
 
+    @override
+    def restart(self, *names: ServerName) -> None:
+        """Kill these programs, and start them anew with the newest card."""
+        for program, name in ((self.vault_program, ServerName.VAULT), (self.keyservice_program, ServerName.KEYSERVICE)):
+            if program is not None and name in names:
+                program.kill()
+                (program.root / "card.jws").write_text(self.own.card.text)
+                program.start()
+
     @classmethod
     @contextlib.contextmanager
     def running(

@@ -1,11 +1,15 @@
-"""Record locks rotate between the two real programs, on either database; nothing is left that `fsck` would name."""
+"""Record locks rotate and change their suite between the two real programs, on either database; nothing is left that `fsck` would name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from carnet.transport import ServerName
 from carnet_keyservice.lock_rotation import RecordState
+from carnet_keyservice.tables import record_locks
 from carnet_keyservice.vault import open_vault_http
 from tests.support.keyservice_process import working
 from tests.support.live import Keeping, LiveWorld
@@ -119,3 +123,40 @@ def test_an_operator_rotates_locks_by_the_command_and_may_abort(world: LiveWorld
         story.require_all_open()
     for each in (vault, program):
         assert each.run("fsck").returncode == 0
+
+
+def test_locks_move_to_the_next_suite_between_programs(world: LiveWorld, tmp_path: Path) -> None:
+    """Under suite 1 everything was made; when the card says suite 2 is written, nothing is left on 1 in the end."""
+    program = world.keyservice_program
+    assert program is not None
+    workers = 0 if program.database_url.startswith("sqlite") else 2
+    with rotating(world, http=open_vault_http(None), page=3) as rotation:
+        story = Story.begin(world, tmp_path, rotation)
+        rotation.rotator.vault.close()
+    world.change_suites(floor=1, write=2)
+    with working(program, workers):
+        code, plan = program.run_json("rotate", "suite", "--dry-run")
+        assert (code, plan["can_begin"], plan["total"]) == (0, True, 1)
+        assert lock_suites(world) == {1: 1}
+        story.require_all_open()
+        code, done = program.run_json("rotate", "suite", "--grace", "0")
+        assert (code, done["state"], done["skipped_now"]) == (0, "finished", 0), done
+        assert program.run_json("rotate", "suite", "--dry-run")[1]["total"] == 0
+    assert lock_suites(world) == {1: 1, 2: 2}
+    assert rotation.used(story.record) == {2: 8}
+    story = replace(
+        story, **{name: world.take_card(getattr(story, name), name) for name in ("alice", "bob", "carol")}
+    )
+    story.require_all_open()
+    story.put("three")
+    story.require_all_open("three")
+    for each in (world.vault_program, program):
+        assert each is not None
+        assert each.run("fsck").returncode == 0
+
+
+def lock_suites(world: LiveWorld) -> dict[int, int]:
+    """The suite of each version of the story's lock."""
+    with world.engines[ServerName.KEYSERVICE].connect() as connection:
+        rows = connection.execute(select(record_locks.c.version, record_locks.c.suite))
+        return {row.version: row.suite for row in rows}
