@@ -1,4 +1,7 @@
-"""Record locks rotate and change their suite between the two real programs, on either database; nothing is left that `fsck` would name."""
+"""Record locks rotate and move to a new suite between the two real programs, on either database.
+
+Nothing is left that `fsck` would name.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -145,7 +148,10 @@ def test_locks_move_to_the_next_suite_between_programs(world: LiveWorld, tmp_pat
     assert lock_suites(world) == {1: 1, 2: 2}
     assert rotation.used(story.record) == {2: 8}
     story = replace(
-        story, **{name: world.take_card(getattr(story, name), name) for name in ("alice", "bob", "carol")}
+        story,
+        alice=world.take_card(story.alice, "alice"),
+        bob=world.take_card(story.bob, "bob"),
+        carol=world.take_card(story.carol, "carol"),
     )
     story.require_all_open()
     story.put("three")
