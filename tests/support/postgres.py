@@ -30,7 +30,10 @@ DEBIAN_PACKAGE: Final = "postgresql"
 START_SECONDS: Final = 60
 _DEBIAN_PROGRAMS: Final = Path("/usr/lib/postgresql")
 _PACKAGE_USER: Final = "postgres"
-_DURABLE: Final = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "min_wal_size=2GB", "max_wal_size=4GB")
+_DURABLE: Final = (
+    *("fsync=on", "synchronous_commit=on", "full_page_writes=on"),
+    *("shared_buffers=1GB", "min_wal_size=2GB", "max_wal_size=4GB"),
+)
 """What `POSTGRESQL.md` asks of an operator; benchmarks run so."""
 _FORGETFUL: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 

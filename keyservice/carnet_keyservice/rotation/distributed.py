@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
@@ -36,13 +37,11 @@ IDLE_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 3.0
 STALLED_SECONDS: Final = 10.0
 _NICENESS: Final = 19
-"""Where a worker shares processors with what serves, it takes what is left."""
 
 
 def work(shop: Workshop) -> None:
     """Conduct, and walk through lanes, until SIGTERM or SIGINT; the batch in hand is finished."""
-    os.nice(_NICENESS)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    _give_way()
     asyncio.run(_Worker(shop).run())
 
 
@@ -120,6 +119,14 @@ class _Worker:
                 await self._walk.configure(queueing_lock=name).defer_async(
                     job=str(task.job), phase=task.phase.value, lane=task.lane
                 )
+
+
+def _give_way() -> None:
+    """Where a worker shares processors with what serves, it takes what is left."""
+    os.nice(_NICENESS)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a sandbox may refuse it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def make_queue(engine: Engine) -> procrastinate.App:
